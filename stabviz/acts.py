@@ -1,0 +1,63 @@
+"""What turning a control does: found by asking which methods of a System use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from .engine import cast, precision, split_step
+from .system import HostSystem, System, controls, watches
+
+METHODS = ("problem", "init", "begin", "given", "step", "observe", "stop")
+
+
+def _used(f: Any, system: System) -> set[str]:
+    """Names of the traced controls that the output of `f(system)` depends on (dead code is left out)."""
+    from jax.interpreters import partial_eval
+
+    paths = [jax.tree_util.keystr(path).lstrip(".") for path, _ in jax.tree_util.tree_leaves_with_path(system)]
+    closed = jax.make_jaxpr(f)(system)
+    _, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    return {path for path, flag in zip(paths, used, strict=True) if flag}
+
+
+def uses(system: System, problem: Any, state: Any) -> dict[str, set[str]]:
+    """For each method, the traced controls that it uses. `problem` and `state`: as made for this System."""
+    if isinstance(system, HostSystem):
+        return {method: set(controls(system)) for method in METHODS}
+    bits = dict(system.precision).get("step", 32)
+    with precision(bits):
+        system = cast(system, bits)
+        key, k = jax.random.key(0), np.int32(0)
+        calls = {
+            "init": lambda s: s.init(problem, key),
+            "begin": lambda s: s.begin(problem, state),
+            "given": lambda s: s.given(problem),
+            "step": lambda s: split_step(s.step(problem, state, key, k), state),
+            "observe": lambda s: [s.observe(problem, state)]
+            + [getattr(s, m)(problem, state) for m, w in watches(s).items() if not w.host],
+            "stop": lambda s: s.stop(problem, state),
+        }
+        if not getattr(type(system).problem, "_stabviz_host", False) and not dict(system.needs):
+            calls["problem"] = lambda s: s.problem(key)
+        found = {method: _used(lambda s, call=call: jax.tree.leaves(call(s)), system) for method, call in calls.items()}
+    # Where it cannot be traced on its own (host work, other runs' states), every control may enter it.
+    return {"problem": {n for n, spec in controls(system).items() if not spec.static}} | found
+
+
+def acts(system: System, problem: Any, state: Any) -> dict[str, str]:
+    """`"at once"`, `"at reset"` or `"no part"` for each control of a System, in its present choice of static ones."""
+    by = uses(system, problem, state)
+    live = by["step"] | by["observe"] | by["stop"]
+    start = by["problem"] | by["init"] | by["begin"] | by["given"]
+    answer = {}
+    for name, spec in controls(system).items():
+        if spec.static or spec.at == "start":
+            answer[name] = "at reset"
+        elif name in live or (spec.at == "once" and name in by["problem"]):
+            answer[name] = "at once"
+        else:
+            answer[name] = "at reset" if name in start else "no part"
+    return answer

@@ -1,0 +1,317 @@
+"""The compiled half of a simulation: a loop over frames around a loop over steps.
+
+Numbers of frames and steps are traced, so one compilation serves every chunk of every
+length; there is one instance of the step in the program, so a run has the same bits
+however it is cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .system import HostSystem, Observable, System
+
+CAPACITY = 64
+"""Frames that one compiled call can hold."""
+CAPACITY_BYTES = 32e6
+
+
+class ContractError(TypeError):
+    """A System does not keep the contract; the message says which method and what was expected."""
+
+
+class Carry(NamedTuple):
+    """What goes on from chunk to chunk: state, gathered `aux`, steps since the last frame, code of the end (0: none)."""
+
+    state: Any
+    aux: dict[str, Any]
+    since: Any
+    ended: Any
+
+
+@contextlib.contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """JAX at 32 or 64 bits inside; for a worker thread, never across an await."""
+    with jax.enable_x64(bits == 64):
+        yield
+
+
+def cast(tree: Any, bits: int) -> Any:
+    """A pytree's arrays at a precision; typed keys and non-arrays pass."""
+    floats, complexes, ints = (np.float64, np.complex128, np.int64) if bits == 64 else (np.float32, np.complex64, np.int32)
+
+    def one(x: Any) -> Any:
+        if not hasattr(x, "dtype") or jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return x
+        if jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize > 2:
+            return jnp.asarray(x, floats)
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            return jnp.asarray(x, complexes)
+        if bits == 32 and x.dtype in (np.int64, np.uint64):
+            return jnp.asarray(x, ints if x.dtype == np.int64 else np.uint32)
+        return jnp.asarray(x)
+
+    return jax.tree.map(one, tree)
+
+
+def keys(seeds: Mapping[str, int]) -> dict[str, jax.Array]:
+    """The keys of a run: problem, init, noise, and one for kicks, from the three seeds."""
+    root = {name: jax.random.key(np.uint32(seed)) for name, seed in seeds.items()}
+    made = {name: jax.random.fold_in(root[name], i) for i, name in enumerate(("problem", "init", "noise"))}
+    return made | {"kick": jax.random.fold_in(root["noise"], 3)}
+
+
+def split_step(result: Any, state: Any) -> tuple[Any, dict[str, Any]]:
+    """What `step` returned, as (state, aux)."""
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
+        if jax.tree.structure(result) != jax.tree.structure(state):
+            return result[0], result[1]
+    return result, {}
+
+
+def aux_start(system: System, shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """Empty accumulators for `aux` values of the given shapes."""
+    observables = system.observables
+    start = {}
+    for name, x in shapes.items():
+        how = observables[name].reduce if name in observables else "last"
+        if how == "max":
+            low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else False if x.dtype == bool else jnp.iinfo(x.dtype).min
+            start[name] = jnp.full(x.shape, low, x.dtype)
+        elif how == "sum" and x.dtype == bool:
+            start[name] = jnp.zeros(x.shape, jnp.int32)
+        elif how == "mean" and not jnp.issubdtype(x.dtype, jnp.inexact):
+            start[name] = jnp.zeros(x.shape, jnp.result_type(float))
+        else:
+            start[name] = jnp.zeros(x.shape, x.dtype)
+    return start
+
+
+def _gather(observables: Mapping[str, Observable], total: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    out = {}
+    for name, old in total.items():
+        how = observables[name].reduce if name in observables else "last"
+        value = jnp.asarray(new[name])
+        if how in ("sum", "mean"):
+            out[name] = old + value.astype(old.dtype)
+        else:
+            out[name] = jnp.maximum(old, value) if how == "max" else value
+    return out
+
+
+def _emit(observables: Mapping[str, Observable], total: dict[str, Any], since: Any) -> dict[str, Any]:
+    """The gathered values as recorded: NaN (0, False) where no step has been made since the last frame."""
+    out = {}
+    for name, x in total.items():
+        how = observables[name].reduce if name in observables else "last"
+        if how == "mean":
+            x = x / jnp.maximum(since, 1).astype(x.dtype)
+        none = jnp.nan if jnp.issubdtype(x.dtype, jnp.inexact) else 0
+        out[name] = jnp.where(since > 0, x, jnp.full_like(x, none))
+    return out
+
+
+def look(system: System, problem: Any, carry: Carry, keep: tuple[str, ...] | None) -> dict[str, Any]:
+    """Everything that a frame records."""
+    seen = {name: jnp.asarray(x) for name, x in system.observe(problem, carry.state).items()}
+    seen |= _emit(system.observables, carry.aux, carry.since)
+    return seen if keep is None else {name: x for name, x in seen.items() if name in keep}
+
+
+def stop_names(system: System, problem: Any, state: Any) -> tuple[str, ...]:
+    """The names of a System's ends, in order."""
+    if isinstance(system, HostSystem):
+        return tuple(system.stop(problem, state))
+    return tuple(_ordered(functools.partial(_stop, system), problem, state))
+
+
+def _stop(system: System, problem: Any, state: Any) -> dict[str, Any]:
+    return system.stop(problem, state)
+
+
+def _ordered(f: Callable[..., dict[str, Any]], *args: Any) -> list[str]:
+    """Keys of the dict that `f` returns, in its own order (JAX sorts them)."""
+    names: list[str] = []
+
+    def record(*xs: Any) -> Any:
+        out = f(*xs)
+        names.extend(out)
+        return out
+
+    jax.eval_shape(record, *args)
+    return names
+
+
+def _ended(system: System, problem: Any, carry: Carry) -> Any:
+    """Code of the end: 1 + the place of the first true stop, 0 if none."""
+    code = jnp.int32(0)
+    for i, flag in reversed(list(enumerate(system.stop(problem, carry.state).values()))):
+        code = jnp.where(jnp.all(jnp.asarray(flag)), jnp.int32(i + 1), code)
+    return jnp.where(carry.ended > 0, carry.ended, code)
+
+
+def advance(
+    system: System, problem: Any, carry: Carry, key: Any, k: Any, counts: Any, seen: Any, n: Any,
+    *, keep: tuple[str, ...] | None = None, batched: bool = False,
+) -> tuple[Carry, dict[str, Any], Any]:  # fmt: skip
+    """`n` segments of `counts[i]` steps from step `k`; a frame is recorded after those with `seen[i]`.
+
+    Returns the carry, the recorded frames (each variable with a leading axis of the capacity + 1), and how many there are.
+    A run that has ended goes no further; in a batch its members are frozen and recorded as they are.
+    """
+    observables = system.observables
+    shapes = jax.eval_shape(lambda c: look(system, problem, c, keep), carry)
+    buffers = {name: jnp.zeros((counts.shape[0] + 1, *x.shape), x.dtype) for name, x in shapes.items()}
+
+    def one(j: Any, inner: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
+        state, aux = inner
+        new, extra = split_step(system.step(problem, state, jax.random.fold_in(key, j), j), state)
+        return new, _gather(observables, aux, extra) if aux else aux
+
+    def segment(i: Any, outer: tuple[Carry, Any, dict[str, Any], Any]) -> tuple[Carry, Any, dict[str, Any], Any]:
+        carry, k, buffers, slot = outer
+        live = carry.ended == 0
+        count = counts[i] if batched else jnp.where(live, counts[i], 0)
+        state, aux = jax.lax.fori_loop(k, k + count, one, (carry.state, carry.aux))
+        if batched:
+            state, aux = jax.tree.map(lambda new, old: _where(live, new, old), (state, aux), (carry.state, carry.aux))
+        carry = Carry(state, aux, carry.since + jnp.where(live, counts[i], 0), carry.ended)
+
+        def frame(c: Carry) -> tuple[dict[str, Any], Carry]:
+            fresh = aux_start(system, {name: x for name, x in aux_shapes.items()})
+            return look(system, problem, c, keep), Carry(c.state, fresh, jnp.zeros_like(c.since), _ended(system, problem, c))
+
+        def nothing(c: Carry) -> tuple[dict[str, Any], Carry]:
+            return {name: jnp.zeros(x.shape, x.dtype) for name, x in shapes.items()}, c
+
+        record = seen[i] if batched else seen[i] & live
+        row, carry = jax.lax.cond(record, frame, nothing, carry)
+        buffers = {name: jax.lax.dynamic_update_index_in_dim(b, row[name].astype(b.dtype), slot, 0) for name, b in buffers.items()}
+        return carry, k + counts[i], buffers, slot + record.astype(jnp.int32)
+
+    aux_shapes = _aux_shapes(system, problem, carry.state, key, k)
+    carry, _, buffers, slot = jax.lax.fori_loop(0, n, segment, (carry, k, buffers, jnp.int32(0)))
+    return carry, buffers, slot
+
+
+def _where(flag: Any, new: Any, old: Any) -> Any:
+    if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.where(flag, jax.random.key_data(new), jax.random.key_data(old)))
+    return jnp.where(flag, new, old)
+
+
+def _aux_shapes(system: System, problem: Any, state: Any, key: Any, k: Any) -> dict[str, Any]:
+    return jax.eval_shape(lambda s: split_step(system.step(problem, s, key, k), s)[1], state)
+
+
+def first_carry(system: System, problem: Any, state: Any, key: Any) -> Carry:
+    """The carry before the first step; checks that `step` keeps the state's structure."""
+    k = jnp.int32(0)
+    new = jax.eval_shape(lambda s: split_step(system.step(problem, s, key, k), s)[0], state)
+    describe = lambda tree: [(jax.tree_util.keystr(p) or "state", x.shape, str(x.dtype)) for p, x in jax.tree_util.tree_leaves_with_path(tree)]  # noqa: E731
+    was, now = describe(state), describe(new)
+    if was != now:
+        odd = next((f"{a} became {b}" for a, b in zip(was, now, strict=False) if a != b), f"{len(was)} leaves became {len(now)}")
+        raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
+    return Carry(state, aux_start(system, _aux_shapes(system, problem, state, key, k)), jnp.int32(0), jnp.int32(0))
+
+
+class Compiled:
+    """Compiled programs by what they depend on; the least recently used go first. Safe from any thread."""
+
+    def __init__(self, size: int = 256):
+        self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._size = size
+        self.count = 0
+        """How many programs were compiled so far."""
+
+    def get(self, name: str, f: Callable[..., Any], *args: Any, **static: Any) -> Any:
+        """The program of `f(*args, **static)` for arguments of these shapes; compiled if it is new."""
+        key = self.key(name, *args, **static)
+        with self._lock:
+            if key in self._programs:
+                self._programs.move_to_end(key)
+                return self._programs[key]
+        program = jax.jit(functools.partial(f, **static)).lower(*args).compile()
+        with self._lock:
+            self.count += 1
+            self._programs[key] = program
+            while len(self._programs) > self._size:
+                self._programs.popitem(last=False)
+        return program
+
+    def has(self, name: str, *args: Any, **static: Any) -> bool:
+        """Whether the program is there already."""
+        with self._lock:
+            return self.key(name, *args, **static) in self._programs
+
+    @staticmethod
+    def key(name: str, *args: Any, **static: Any) -> Any:
+        """What a program depends on: static fields and structure, shapes and dtypes, precision."""
+        leaves, structure = jax.tree.flatten(args)
+        shapes = tuple((np.shape(x), str(x.dtype), getattr(x, "weak_type", False)) for x in leaves)
+        return name, structure, shapes, jax.config.jax_enable_x64, tuple(sorted(static.items()))
+
+
+compiled = Compiled()
+
+
+def capacity(frame_bytes: float) -> int:
+    """How many frames of a size one call holds."""
+    return int(np.clip(CAPACITY_BYTES // max(frame_bytes, 1), 1, CAPACITY))
+
+
+def host_generator(seed: int, stream: int, k: int = 0) -> np.random.Generator:
+    """The random numbers of a host System's step `k`."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], np.uint64), counter=np.array([0, 0, 0, k], np.uint64)))
+
+
+def advance_host(
+    system: HostSystem, problem: Any, carry: Carry, seed: int, k: int, counts: Any, seen: Any, n: int, *, keep: tuple[str, ...] | None = None
+) -> tuple[Carry, dict[str, Any], int]:  # fmt: skip
+    """`advance` for a `HostSystem`: plain Python."""
+    rows: list[dict[str, Any]] = []
+    state, aux, since, ended = carry
+    for i in range(n):
+        if ended:
+            break
+        for j in range(k, k + int(counts[i])):
+            state, extra = split_step(system.step(problem, state, host_generator(seed, 2, j), j), state)
+            aux = _gather_host(system.observables, aux, extra, since == 0)
+            since += 1
+        k += int(counts[i])
+        if seen[i]:
+            row = dict(system.observe(problem, state)) | _emit_host(system.observables, aux, since)
+            rows.append(row if keep is None else {name: row[name] for name in row if name in keep})
+            ended = next((i + 1 for i, flag in enumerate(system.stop(problem, state).values()) if bool(np.all(flag))), 0)
+            since = 0
+    buffers = {name: np.stack([np.asarray(r[name]) for r in rows]) for name in (rows[0] if rows else {})}
+    return Carry(state, aux, since, ended), buffers, len(rows)
+
+
+def _gather_host(observables: Mapping[str, Observable], total: dict[str, Any], new: dict[str, Any], first: bool) -> dict[str, Any]:
+    """`aux` values of a host System are single numbers."""
+    out = dict(total)
+    for name, x in new.items():
+        how = observables[name].reduce if name in observables else "last"
+        x, old = np.float64(x), total.get(name)
+        out[name] = x if first or how in (None, "last") else np.maximum(old, x) if how == "max" else old + x
+    return out
+
+
+def _emit_host(observables: Mapping[str, Observable], total: dict[str, Any], since: int) -> dict[str, Any]:
+    out = {}
+    for name, x in total.items():
+        how = observables[name].reduce if name in observables else "last"
+        out[name] = np.float64(np.nan) if since == 0 else x / since if how == "mean" else x
+    return out

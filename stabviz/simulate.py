@@ -1,0 +1,522 @@
+"""A plan carried out chunk by chunk: what to compute next, how much, and what came out.
+
+No threads and no files here: `Run` drives a `Simulation`, `simulate` is the blocking short form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.optimize
+import xarray as xr
+
+from . import engine, record
+from .acts import acts, uses
+from .cache import use_compile_cache
+from .engine import Carry, ContractError, compiled
+from .plan import Intervention, Plan
+from .system import HostSystem, Schedule, System, Watch, watches, with_controls
+
+CHUNK_SECONDS = 0.07
+"""What a chunk should take: some 14 frames a second reach the page, and a touch is answered within two chunks."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stands after its step `k`: leaves of the carry, next frame, interventions already done, system's turned controls."""
+
+    leaves: list[np.ndarray]
+    k: int
+    frame: int
+    applied: int
+
+    @property
+    def meta(self) -> dict[str, int]:
+        """The numbers beside the arrays."""
+        return {"k": self.k, "frame": self.frame, "applied": self.applied}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """What one call brought: rows by growing dim, end values, where it stands now, and the reason of the end, if it is one."""
+
+    rows: dict[str, dict[str, np.ndarray]]
+    once: dict[str, np.ndarray]
+    k: int
+    frame: int
+    ended: str | None
+    seconds: float
+
+
+@dataclasses.dataclass
+class _Pending:
+    carry: Carry
+    buffers: dict[str, Any]
+    slots: Any
+    k: int
+    frame: int
+    first: int
+    applied: int
+    system: System
+    problem: Any
+    work: tuple[int, int]
+    sent: float
+
+
+class Cost:
+    """Seconds a step and seconds a frame, learned from the last chunks."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int, float]] = []
+
+    def add(self, steps: int, frames: int, seconds: float) -> None:
+        """A chunk of so many steps and frames took so long."""
+        self.seen = [*self.seen[-7:], (steps, frames, seconds)]
+
+    def rates(self) -> tuple[float, float]:
+        """(seconds a step, seconds a frame)."""
+        if not self.seen:
+            return np.inf, np.inf
+        a = np.array([s[:2] for s in self.seen], float) + 1e-9
+        t = np.array([s[2] for s in self.seen])
+        scale = a.max(axis=0)
+        fit, _ = scipy.optimize.nnls(a / scale / t[:, None], np.ones(len(t)))
+        return float(fit[0] / scale[0]), float(fit[1] / scale[1])
+
+    def budget(self) -> tuple[float, float, int]:
+        """(seconds a step, seconds a frame, most steps) for the next chunk: never much more than was tried before."""
+        if not self.seen:
+            return 0.0, 0.0, 0
+        most = max(s[0] for s in self.seen)
+        return *self.rates(), max(1, 4 * most)
+
+
+class Simulation:
+    """One plan and where it stands. Use: `prepare`, then `dispatch` and `collect` in turn, one ahead.
+
+    Args:
+        plan: what to carry out.
+        needed: final states of the runs that the plan needs, by name.
+        start: state to start from (a fork), instead of the System's own.
+    """
+
+    def __init__(self, plan: Plan, needed: Mapping[str, Any] | None = None, start: Any = None):
+        self.plan = plan
+        self.needed = dict(needed or {})
+        self.start = start
+        bits = dict(plan.system.precision)
+        self.bits = bits.get("step", 32)
+        self.problem_bits = bits.get("problem", self.bits)
+        self.hosted = isinstance(plan.system, HostSystem)
+        self.at = plan.schedule.at
+        self.cost = Cost()
+        self.ended: str | None = None
+        self.largest_chunk: int | None = None
+        """Most frames in a chunk (tests cut a run with it); None: as time allows."""
+
+    # -- set-up ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, like: Simulation | None = None) -> None:
+        """Make the problem, the initial state and the layout. A simulation `like` this one lends what it already made."""
+        use_compile_cache()
+        seeds = {name: self.plan.key_seed(name) for name in ("problem", "init", "noise")}
+        self.seeds = seeds
+        if like is not None:
+            self.base, self.references, self.first, self.stops = like.base, like.references, like.first, like.stops
+            self.template, self.grows, self.watched = self._layout()
+            self._reset()
+            return
+        with engine.precision(self.bits):
+            self.keys = engine.keys(seeds)
+        self.base = self._problem(self.plan.system)
+        with engine.precision(self.bits):
+            self.system = self._cast(self.plan.system)
+            state = self.start if self.start is not None else self._init()
+            state = state if self.hosted else engine.cast(jax.tree.map(jax.numpy.asarray, state), self.bits)
+            self.references = self._begin(state)
+            problem = self._with_references(self.base)
+            if self.hosted:
+                aux = {name: np.float64(np.nan) for name, o in self.plan.system.observables.items() if o.reduce}
+                self.first = Carry(state, aux, 0, 0)
+            else:
+                self.first = engine.first_carry(self.system, problem, state, self.keys["noise"])
+            self.stops = engine.stop_names(self.system, problem, state)
+        self.template, self.grows, self.watched = self._layout()
+        self._reset()
+
+    def _reset(self) -> None:
+        with engine.precision(self.bits):
+            self.keys = engine.keys(self.seeds)
+            self.system = self._cast(self.plan.system)
+        self.exact = self.plan.system
+        self.problem = self._with_references(self.base)
+        self.carry, self.k, self.frame, self.applied = self.first, 0, 0, 0
+        self._done = self._last = (self.first, 0, 0, 0)
+
+    def _cast(self, system: System) -> System:
+        return system if self.hosted else engine.cast(system, self.bits)
+
+    def _problem(self, system: System) -> Any:
+        """`problem` for a System's controls, at its precision, then cast to that of the steps."""
+        if self.hosted or getattr(type(system).problem, "_stabviz_host", False):
+            key: Any = engine.host_generator(self.plan.key_seed("problem"), 0)
+            made = system.problem(key, **self.needed)
+            if self.hosted:
+                return made
+        else:
+            with engine.precision(self.problem_bits):
+                key = engine.keys({n: self.plan.key_seed(n) for n in ("problem", "init", "noise")})["problem"]
+                wide = engine.cast(system, self.problem_bits)
+                needed = jax.tree.map(jax.numpy.asarray, self.needed)
+                made = compiled.get("problem", lambda s, k, n: s.problem(k, **n), wide, key, needed)(wide, key, needed)
+        with engine.precision(self.bits):
+            return jax.tree.map(jax.numpy.asarray, engine.cast(made, self.bits))
+
+    def _init(self) -> Any:
+        if self.hosted:
+            return self.plan.system.init(self.base, engine.host_generator(self.plan.key_seed("init"), 1))
+        args = (self.system, self.base, self.keys["init"])
+        return compiled.get("init", lambda s, p, k: s.init(p, k), *args)(*args)
+
+    def _begin(self, state: Any) -> dict[str, Any]:
+        if type(self.plan.system).begin is System.begin:
+            return {}
+        if self.hosted:
+            made = self.system.begin(self.base, state)
+        else:
+            args = (self.system, self.base, state)
+            made = compiled.get("begin", lambda s, p, x: s.begin(p, x), *args)(*args)
+        if made and not isinstance(self.base, dict | None):
+            raise ContractError(f"{type(self.system).__name__}.problem must return a dict, because begin adds to it.")
+        return made
+
+    def _with_references(self, base: Any) -> Any:
+        return {**(base or {}), **self.references} if self.references else base
+
+    def _layout(self) -> tuple[xr.Dataset, tuple[str, ...], dict[str, Watch]]:
+        """The Dataset as it will be, its growing dims, and the dear observables that this plan records."""
+        plan, problem = self.plan, self._with_references(self.base)
+        keep = plan.keep
+        watched = {m: w for m, w in watches(plan.system).items() if not w.asked or m in plan.asked}
+        shapes: dict[str, dict[str, Any]] = {}
+        with engine.precision(self.bits):
+            system = self._cast(plan.system)
+            if self.hosted:
+                seen = {n: np.asarray(x) for n, x in engine.advance_host(system, problem, self.first, 0, 0, [0], [True], 1, keep=keep)[1].items()}
+                seen = {n: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for n, x in seen.items()}
+            else:
+                seen = jax.eval_shape(lambda s, p, c: engine.look(s, p, c, keep), system, problem, self.first)
+            for method, watch in watched.items():
+                if watch.host or self.hosted:  # host work cannot be traced: looked at once
+                    out = getattr(system, method)(*jax.tree.map(np.asarray, (problem, self.first.state)))
+                    shapes[method] = {n: np.asarray(x) for n, x in out.items()}
+                else:
+                    shapes[method] = jax.eval_shape(lambda s, p, x, m=method: getattr(s, m)(p, x), system, problem, self.first.state)
+            given = {n: np.asarray(x) for n, x in system.given(problem).items()}
+        whole = record.template(plan, seen, shapes, given, self.bits)
+        grows = ("step", *(w.dim for w in watched.values() if w.dim is not None))
+        self.frame_bytes = sum(whole[n].dtype.itemsize * whole[n][0].size for n in seen)
+        return whole, grows, watched
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of this plan (or of one with the same past)."""
+        with engine.precision(self.bits):
+            structure = jax.tree.structure(self.first)
+            shapes = jax.tree.leaves(self.first)
+            leaves = [_from_host(x, like) for x, like in zip(checkpoint.leaves, shapes, strict=True)] if not self.hosted else checkpoint.leaves
+            self.carry = jax.tree.unflatten(structure, leaves)
+        self.k, self.frame, self.applied = checkpoint.k, checkpoint.frame, checkpoint.applied
+        for i in self.plan.interventions[: self.applied]:
+            if i.kind == "set":
+                self._turn(i)
+        self._done = self._last = (self.carry, self.k, self.frame, self.applied)
+
+    def checkpoint(self) -> Checkpoint:
+        """Where the run stood after the last collected chunk."""
+        carry, k, frame, applied = self._done
+        return Checkpoint([_to_host(x) for x in jax.tree.leaves(carry)], k, frame, applied)
+
+    @property
+    def state(self) -> Any:
+        """The state after the last collected chunk."""
+        return self._done[0].state
+
+    # -- chunks ---------------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything has been dispatched."""
+        return self.frame >= len(self.at)
+
+    def program_ready(self) -> bool:
+        """Whether the step is compiled already (else the next `dispatch` compiles it)."""
+        if self.hosted:
+            return True
+        with engine.precision(self.bits):
+            args, static = self._arguments([0], [True])
+            return compiled.has("advance", *args, **static)
+
+    def _arguments(self, counts: Sequence[int], seen: Sequence[bool]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        size = engine.capacity(self.frame_bytes)
+        pad = size - len(counts)
+        args = (
+            self.system, self.problem, self.carry, self.keys["noise"], np.int32(self.k),
+            np.array([*counts, *[0] * pad], np.int32), np.array([*seen, *[False] * pad], bool), np.int32(len(counts)),
+        )  # fmt: skip
+        return args, {"keep": self.plan.keep}
+
+    def dispatch(self, most_frames: int | None = None) -> _Pending | None:
+        """Send the next chunk off (interventions that are due first); None when all is sent."""
+        if self.finished:
+            return None
+        with engine.precision(self.bits):
+            self._intervene()
+            counts, seen = self._next(most_frames)
+            if self.hosted:
+                sent = time.perf_counter()
+                carry, buffers, slots = engine.advance_host(
+                    self.system, self.problem, self.carry, self.seeds["noise"], self.k, counts, seen, len(counts), keep=self.plan.keep
+                )
+            else:
+                args, static = self._arguments(counts, seen)
+                program = compiled.get("advance", engine.advance, *args, **static)
+                sent = time.perf_counter()
+                carry, buffers, slots = program(*args)
+        pending = _Pending(carry, buffers, slots, self.k + sum(counts), self.frame + sum(seen), self.frame, self.applied,
+                           self.system, self.problem, (sum(counts), sum(seen)), sent)  # fmt: skip
+        self.carry, self.k, self.frame = carry, pending.k, pending.frame
+        return pending
+
+    def collect(self, pending: _Pending, free: float = 0.0) -> Chunk:
+        """Wait for a chunk and bring it to the host. `free`: when the one before was ready (for the timing)."""
+        if self.hosted:
+            slots, code = pending.slots, pending.carry.ended
+        else:
+            pending.carry.ended.block_until_ready()
+            slots, code = int(pending.slots), int(pending.carry.ended)
+        now = time.perf_counter()
+        seconds = max(now - max(pending.sent, free), 1e-6)
+        self.cost.add(*pending.work, seconds)
+        rows = {"step": {name: np.asarray(b)[:slots] for name, b in pending.buffers.items()}}
+        frame = pending.first + slots
+        k = pending.k
+        if code:
+            self.ended = self.stops[code - 1]
+            k = int(self.at[frame - 1])
+        elif pending.frame >= len(self.at):
+            self.ended = "finished"
+        once: dict[str, np.ndarray] = {}
+        for method, watch in self.watched.items():
+            if self._due(watch, pending, frame, slots):
+                out = self._watch(method, watch, pending)
+                if watch.dim is None:
+                    once |= out
+                else:
+                    rows[watch.dim] = {name: x[None] for name, x in out.items()}
+        self._done = (pending.carry, k, frame, pending.applied)
+        return Chunk(rows, once, k, frame, self.ended, seconds)
+
+    def _due(self, watch: Watch, pending: _Pending, frame: int, slots: int) -> bool:
+        if watch.at == "end":
+            return self.ended is not None
+        if slots == 0:
+            return False
+        if watch.at == "start":
+            return pending.first == 0
+        return (frame - 1) % (watch.every or 1) == 0
+
+    def _watch(self, method: str, watch: Watch, pending: _Pending) -> dict[str, np.ndarray]:
+        with engine.precision(self.bits):
+            args = (pending.system, pending.problem, pending.carry.state)
+            if watch.host or self.hosted:
+                out = getattr(pending.system, method)(*jax.tree.map(np.asarray, args[1:]))
+            else:
+                out = compiled.get(f"watch.{method}", lambda s, p, x: getattr(s, method)(p, x), *args)(*args)
+            return {name: np.asarray(x) for name, x in out.items()}
+
+    def _next(self, most_frames: int | None) -> tuple[list[int], list[bool]]:
+        """The segments of the next chunk: within the time budget, up to the next intervention or dear observable."""
+        a_step, a_frame, most = self.cost.budget()
+        size = engine.capacity(self.frame_bytes)
+        size = min(size, *(x for x in (most_frames, self.largest_chunk) if x is not None), size)
+        due = [i.step for i in self.plan.interventions[self.applied :]]
+        limit = due[0] if due else int(self.at[-1])
+        counts: list[int] = []
+        seen: list[bool] = []
+        k, frame, left, seconds = self.k, self.frame, most, CHUNK_SECONDS
+        free_size = self.largest_chunk is not None  # a cut asked for by hand is by frames, not by time
+        while frame < len(self.at) and len(counts) < size:
+            target = int(self.at[frame])
+            if k == limit and target > limit and due:
+                break
+            want = min(target, limit) - k
+            if not free_size:
+                afford = int(min(left, max(seconds, 0) / a_step if a_step > 0 else left))
+                want = min(want, max(afford, 0 if counts else 1))
+                if want == 0 and target > k:
+                    break
+                if counts and seconds < a_frame and k + want == target:
+                    break
+            k, left, seconds = k + want, left - want, seconds - want * a_step
+            counts.append(want)
+            seen.append(k == target)
+            if not seen[-1]:
+                break
+            seconds -= a_frame
+            if self._cuts(frame):
+                frame += 1
+                break
+            frame += 1
+        return counts, seen
+
+    def _cuts(self, frame: int) -> bool:
+        """Whether a dear observable looks at this frame, so that the chunk ends here."""
+        return any(
+            (w.at == "start" and frame == 0) or (w.at == "end" and frame == len(self.at) - 1) or (w.every and frame % w.every == 0)
+            for w in self.watched.values()
+        )  # fmt: skip
+
+    # -- interventions --------------------------------------------------------------------------------------------
+
+    def _intervene(self) -> None:
+        """Do what is due: after its step and that step's frame."""
+        while self.applied < len(self.plan.interventions):
+            due = self.plan.interventions[self.applied]
+            recorded = self.frame > np.searchsorted(self.at, due.step, side="right") - 1
+            if due.step != self.k or not recorded:
+                return
+            if due.kind == "set":
+                self._turn(due)
+            else:
+                same = [i for i in self.plan.interventions[: self.applied] if i.step == due.step]
+                self._kick(due, len(same))
+            self.applied += 1
+
+    def _turn(self, intervention: Intervention) -> None:
+        """Turn controls; the problem is made anew where they act on it at once."""
+        self.exact = with_controls(self.exact, **intervention.values)
+        self.system = self._cast(self.exact)
+        if not self.hosted and set(intervention.values) & uses(self.plan.system, self._with_references(self.base), self.first.state)["problem"]:
+            self.base = self._problem(self.exact)
+            self.problem = self._with_references(self.base)
+
+    def _kick(self, intervention: Intervention, nth: int) -> None:
+        values = intervention.values
+        name = values.pop("name")
+        method = getattr(type(self.system), name)
+        if self.hosted:
+            key: Any = engine.host_generator(self.seeds["noise"], 3 + nth, intervention.step)
+            state = method(self.system, self.problem, self.carry.state, key, **values)
+        else:
+            key = jax.random.fold_in(jax.random.fold_in(self.keys["kick"], intervention.step), nth)
+            arguments = {a: jax.numpy.asarray(v) for a, v in values.items()}
+            args = (self.system, self.problem, self.carry.state, key, arguments)
+            state = compiled.get(f"kick.{name}", lambda s, p, x, k, a: method(s, p, x, k, **a), *args)(*args)
+            state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.carry.state)
+        self.carry = self.carry._replace(state=state)
+
+
+def _to_host(x: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(x)) if hasattr(x, "dtype") and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+
+
+def _from_host(x: np.ndarray, like: Any) -> Any:
+    if jax.numpy.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jax.numpy.asarray(x))
+    return jax.numpy.asarray(x, like.dtype)
+
+
+def state_of(plan: Plan, leaves: Sequence[np.ndarray], needed: Mapping[str, Any] | None = None) -> Any:
+    """The state in a stored carry of `plan`."""
+    simulation = Simulation(plan, needed)
+    simulation.prepare()
+    simulation.restore(Checkpoint(list(leaves), 0, 0, 0))
+    return jax.tree.map(_to_host, simulation.carry.state)
+
+
+def chunks(simulation: Simulation) -> Iterator[Chunk]:
+    """All chunks of a prepared simulation, one computed ahead while the last is taken."""
+    pending, free = simulation.dispatch(), 0.0
+    while pending is not None and simulation.ended is None:
+        ahead = simulation.dispatch()
+        chunk = simulation.collect(pending, free)
+        free = time.perf_counter()
+        yield chunk
+        pending = ahead
+
+
+def carry_out(plan: Plan, needed: Mapping[str, Any] | None = None, largest_chunk: int | None = None) -> tuple[xr.Dataset, Simulation]:
+    """Carry a plan out in this thread, the runs that it needs first; (Dataset, simulation at its end)."""
+    states = dict(needed or {})
+    for name, before in plan.needs.items():
+        if name not in states:
+            states[name] = jax.tree.map(_to_host, carry_out(before)[1].state)
+    simulation = Simulation(plan, states)
+    simulation.prepare()
+    simulation.largest_chunk = largest_chunk
+    rec = record.Record(simulation.template, simulation.grows)
+    for chunk in chunks(simulation):
+        rec.append(chunk.rows, chunk.once)
+    rec.append({}, attrs=end_attrs(simulation))
+    return rec.dataset(), simulation
+
+
+def end_attrs(simulation: Simulation) -> dict[str, Any]:
+    """Status and step of the end, for the Dataset's attributes."""
+    _, k, frame, _ = simulation._done
+    return {"status": simulation.ended or "running", "ended_step": k if simulation.ended else -1, "frames": frame}
+
+
+def simulate(
+    system: System,
+    steps: int | None = None,
+    frames: int | None = None,
+    seed: int = 0,
+    *,
+    spacing: str | None = None,
+    seeds: Mapping[str, int] | None = None,
+    interventions: Sequence[Intervention] = (),
+    asked: Sequence[str] = (),
+    keep: Sequence[str] | None = None,
+    needed: Mapping[str, Any] | None = None,
+    largest_chunk: int | None = None,
+) -> xr.Dataset:
+    """Run a System and return its Dataset (dim `step`), whatever the way it ends: `attrs["status"]` says.
+
+    Args:
+        system: a System with its controls.
+        steps, frames, spacing: length, recorded frames (frame 0, the initial state, comes on top) and their spacing
+            (`"linear"` or `"log"`); the System's own `schedule()` gives what is left out.
+        seed: whole number from 0; `seeds` fixes the keys `problem`, `init`, `noise` apart.
+        interventions: controls turned and kicks, each at its step.
+        asked: dear observables to record; `keep`: record only these.
+        needed: states that a System with `needs` starts from; left out, those runs are carried out first.
+        largest_chunk: at most so many frames a call (the numbers do not depend on it).
+
+    Raises:
+        ControlError: a value that is not allowed, in one sentence.
+    """
+    plan = Plan(system, seed=seed, seeds=tuple((seeds or {}).items()), schedule=schedule_for(system, steps, frames, spacing),
+                interventions=tuple(interventions), asked=tuple(asked), keep=None if keep is None else tuple(keep))  # fmt: skip
+    return carry_out(plan, needed, largest_chunk)[0]
+
+
+def schedule_for(system: System, steps: int | None = None, frames: int | None = None, spacing: str | None = None) -> Schedule:
+    """The System's own schedule with what is given put in its place."""
+    own = system.schedule()
+    if steps is None and frames is None and spacing is None:
+        return own
+    last = own.segments[-1]
+    return Schedule(own.steps if steps is None else steps, last.frames if frames is None else frames, spacing or last.spacing)
+
+
+def what_turning_does(plan: Plan) -> dict[str, str]:
+    """For each control: `"at once"`, `"at reset"` or `"no part"` in the present choice."""
+    simulation = Simulation(plan, {name: jax.tree.map(_to_host, carry_out(p)[1].state) for name, p in plan.needs.items()})
+    simulation.prepare()
+    return acts(plan.system, simulation.problem, simulation.first.state)
