@@ -1,0 +1,210 @@
+"""The store: runs by name, listed, opened, exported, deleted."""
+
+import contextlib
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
+
+from . import layout
+from .errors import RunNotFound, StoreDamaged, StoreError, StoreReadOnly, sentences
+from .layout import ROOT, Checkpoint, RunInfo, checked_id
+from .places import LocalPlace, Place, RemotePlace
+from .writer import Writer
+
+
+class _Complete(WrapperStore):
+    """Raises where a chunk is missing: Zarr alone would give fill values for a run that was deleted or damaged under its reader."""
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        value = await super().get(key, prototype, byte_range)
+        if value is None and not key.endswith(ROOT):
+            raise StoreDamaged(f"{self._store}: {key} is missing; the run was deleted or damaged after it was opened.")
+        return value
+
+
+class Store:
+    """Runs as xarray on Zarr, in a local folder or at any address that fsspec reaches.
+
+    url: folder or address; by default $STABVIZ_STORE, else a folder for data of this user. storage_options: for fsspec (endpoint, keys);
+    by default the JSON in $STABVIZ_STORE_OPTIONS. Safe to use from several threads and processes at once. Local runs are locked against
+    second writers by the kernel; elsewhere there is only a lease (see `stabviz.store.places.Lease`).
+    """
+
+    def __init__(
+        self, url: str | os.PathLike | None = None, *, read_only: bool = False, storage_options: dict[str, Any] | None = None
+    ) -> None:
+        self.url = os.fspath(url) if url is not None else default_url()
+        self.read_only = read_only
+        self._options = storage_options
+        self._place: Place = self._open_place()
+
+    def _open_place(self) -> Place:
+        if "://" not in self.url or self.url.startswith("file://"):
+            return LocalPlace(Path(self.url.removeprefix("file://")).expanduser().absolute())
+        options = _options_from_environment() if self._options is None else self._options
+        with sentences(self.url, "connecting"):
+            return RemotePlace(self.url, options)
+
+    def __repr__(self) -> str:
+        return f"<Store {self.url}{', read only' if self.read_only else ''}>"
+
+    def __reduce__(self) -> tuple:
+        return _rebuilt, (self.url, self.read_only, self._options)
+
+    def writer(self, run_id: str, template: xr.Dataset, grows: tuple[str, ...] = ("step",)) -> Writer:
+        """Create a run, or go on where its last commit ended.
+
+        template: the Dataset in full size, with `np.broadcast_to` of a fill value for each variable that grows or comes at the end;
+        coordinates and constants are written at once. grows: dimensions that grow; a variable grows if its first dimension does (a
+        coordinate only if it is such a broadcast).
+        """
+        self._writable()
+        return Writer(self._place, checked_id(run_id), template, grows)
+
+    def open(self, run_id: str) -> xr.Dataset:
+        """The committed rows, read lazily; also while the run is written, from any process. It does not grow: open it again for more."""
+        return self._translated(run_id, "opening the run", self._dataset)
+
+    def info(self, run_id: str) -> RunInfo:
+        """What the root document says of one run."""
+        return self._translated(run_id, "reading the run", lambda run: layout.run_info(run, self._place.read(run, ROOT)))
+
+    def load_checkpoint(self, run_id: str) -> Checkpoint | None:
+        """The state to go on from, or None. It belongs to `rows` of the Checkpoint: the last ones, if each commit had one."""
+        return self._translated(run_id, "reading the checkpoint", self._checkpoint)
+
+    def exists(self, run_id: str) -> bool:
+        """Whether the store has the run, whole or damaged."""
+        with sentences(self.url, "looking for a run"):
+            return self._place.occupied(checked_id(run_id))
+
+    def runs(self) -> list[RunInfo]:
+        """All runs, newest first; what is damaged or not ours is left out (see `problems`)."""
+        found = [what for _, what in self._survey() if isinstance(what, RunInfo)]
+        return sorted(found, key=lambda info: (info.created, info.id), reverse=True)
+
+    def problems(self) -> list[tuple[str, str]]:
+        """(name, one sentence why it is no run) of all else that lies in the store."""
+        return sorted((name, what) for name, what in self._survey() if isinstance(what, str))
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run, damaged ones too. A reader sees all of it or gets an error; a run that is being written is busy."""
+        self._writable()
+        run_id = checked_id(run_id)
+        with sentences(self._place.where(run_id), "deleting the run"):
+            if not self._place.occupied(run_id):
+                raise RunNotFound(f"There is no run {run_id} in {self.url}.")
+            hold = self._place.hold(run_id)
+            try:
+                self._place.delete(run_id)
+            except FileNotFoundError:
+                raise RunNotFound(f"There is no run {run_id} in {self.url}.") from None
+            finally:
+                hold.release()
+
+    def export(self, run_id: str, path: str | os.PathLike) -> None:
+        """Write the committed rows as a netCDF-4 file, whole or not at all; `xr.open_dataset(path, engine="h5netcdf")` reads it."""
+        dataset = self.open(run_id).drop_encoding()
+        path = Path(path).expanduser()
+        with sentences(str(path), f"exporting the run {run_id}"):
+            if path.is_dir() or not path.parent.is_dir():
+                raise StoreError(f"{path} is a folder, or lies in none: give the name of a file in a folder that exists.")
+            for variable in dataset.variables.values():
+                if variable.dtype.kind in "fc":
+                    variable.encoding["_FillValue"] = None  # NaN is a value here, not a gap
+            fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+            try:
+                dataset.to_netcdf(fresh, engine="h5netcdf", invalid_netcdf=True)
+                fresh.replace(path)
+            finally:
+                fresh.unlink(missing_ok=True)
+
+    def _writable(self) -> None:
+        if self.read_only:
+            raise StoreReadOnly(f"The store {self.url} was opened to be read only.")
+
+    def _translated(self, run_id: str, doing: str, get: Any) -> Any:
+        run_id = checked_id(run_id)
+        where = self._place.where(run_id)
+        with sentences(where, doing):
+            try:
+                return get(run_id)
+            except FileNotFoundError:
+                if self._place.occupied(run_id):
+                    raise StoreDamaged(f"{where} has lost files, so it is not a whole run.") from None
+                raise RunNotFound(f"There is no run {run_id} in {self.url}.") from None
+            except StoreDamaged as error:
+                raise StoreDamaged(f"{where} cannot be read. {error}") from error
+
+    def _dataset(self, run_id: str) -> xr.Dataset:
+        layout.parse_root(self._place.read(run_id, ROOT))  # says better than Zarr what is damaged
+        zarr_store = _Complete(self._place.zarr(run_id, read_only=True))
+        dataset = xr.open_zarr(zarr_store, consolidated=True, decode_cf=False, chunks=None, zarr_format=3)
+        dataset.attrs, record = layout.split_attrs(dataset.attrs)  # of this very reading: counts and arrays of one commit
+        for name, variable in dataset.variables.items():
+            if name not in record.growing and name not in record.written:
+                fill = np.asarray(variable.encoding.get("fill_value", variable.attrs.get("_FillValue")), variable.dtype)
+                dataset[name] = variable.copy(data=np.broadcast_to(fill, variable.shape))
+        for variable in dataset.variables.values():
+            variable.attrs.pop("_FillValue", None)
+        dataset = dataset.set_coords([name for name in record.coords if name in dataset.variables])
+        return dataset.isel({dim: slice(0, n) for dim, n in record.rows.items()})
+
+    def _checkpoint(self, run_id: str) -> Checkpoint | None:
+        while True:
+            _, record = layout.parse_root(self._place.read(run_id, ROOT))
+            if not record.checkpoint:
+                return None
+            try:
+                return layout.unpack_checkpoint(self._place.read(run_id, record.checkpoint), record.checkpoint_rows)
+            except FileNotFoundError:
+                # the next commit has replaced it meanwhile: read again, unless it is simply lost
+                if layout.parse_root(self._place.read(run_id, ROOT))[1].checkpoint == record.checkpoint:
+                    raise
+
+    def _survey(self) -> Iterator[tuple[str, RunInfo | str]]:
+        with sentences(self.url, "listing the runs"):
+            for name, root in self._place.roots():
+                if isinstance(root, bytes):
+                    try:
+                        yield name, layout.run_info(name, root)
+                    except StoreDamaged as error:
+                        yield name, str(error)
+                else:
+                    yield name, root
+
+
+def default_url() -> str:
+    """$STABVIZ_STORE, else the folder "stabviz/runs" where this system keeps a user's data."""
+    if url := os.environ.get("STABVIZ_STORE"):
+        return url
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return str(base / "stabviz" / "runs")
+
+
+def _options_from_environment() -> dict[str, Any]:
+    text = os.environ.get("STABVIZ_STORE_OPTIONS", "{}")
+    with contextlib.suppress(ValueError):
+        options = json.loads(text)
+        if isinstance(options, dict):
+            return options
+    raise StoreError("STABVIZ_STORE_OPTIONS must be one JSON object, such as {\"endpoint_url\": \"https://...\"}.")
+
+
+def _rebuilt(url: str, read_only: bool, options: dict[str, Any] | None) -> Store:
+    return Store(url, read_only=read_only, storage_options=options)
