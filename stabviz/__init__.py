@@ -1,0 +1,37 @@
+"""stabviz: see, measure and check dynamical stability.
+
+The names below load what they need when they are first used, so that importing
+stabviz (and its command line) is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .lab import Claim, Experiment, Lab, Paper, Preset, Verdict, View, lab, labs
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "system": ("System", "HostSystem", "Observable", "Schedule", "Start", "control", "controls", "host", "kick", "observes", "ControlError"),
+    "plan": ("Plan", "Intervention"),
+    "carry_out": ("simulate",),
+    "run": ("Run", "RunError"),
+    "scheduler": ("Scheduler", "default_scheduler"),
+    "store": ("Store",),
+    "studies": ("Study", "study", "sweep"),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = ["Claim", "Experiment", "Lab", "Paper", "Preset", "Verdict", "View", "__version__", "lab", "labs", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stabviz' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,11 +16,11 @@ import scipy.optimize
 import xarray as xr
 
 from . import engine, record
-from .acts import acts, uses
+from .acts import uses
 from .cache import use_compile_cache
 from .engine import Carry, ContractError, compiled
 from .plan import Intervention, Plan
-from .system import HostSystem, Schedule, System, Watch, watches, with_controls
+from .system import HostSystem, System, Watch, watches, with_controls
 
 CHUNK_SECONDS = 0.07
 """What a chunk should take: some 14 frames a second reach the page, and a touch is answered within two chunks."""
@@ -53,8 +53,19 @@ class Chunk:
     seconds: float
 
 
+class Place(NamedTuple):
+    """Where a run stands: its carry, steps done, next frame, interventions done."""
+
+    carry: Carry
+    k: int
+    frame: int
+    applied: int
+
+
 @dataclasses.dataclass
-class _Pending:
+class Pending:
+    """A chunk that was sent off: what it will bring, and where the run stands after it."""
+
     carry: Carry
     buffers: dict[str, Any]
     slots: Any
@@ -156,7 +167,8 @@ class Simulation:
         self.exact = self.plan.system
         self.problem = self._with_references(self.base)
         self.carry, self.k, self.frame, self.applied = self.first, 0, 0, 0
-        self._done = self._last = (self.first, 0, 0, 0)
+        self.done = Place(self.first, 0, 0, 0)
+        """Where it stands after the last collected chunk."""
 
     def _cast(self, system: System) -> System:
         return system if self.hosted else engine.cast(system, self.bits)
@@ -228,23 +240,23 @@ class Simulation:
         with engine.precision(self.bits):
             structure = jax.tree.structure(self.first)
             shapes = jax.tree.leaves(self.first)
-            leaves = [_from_host(x, like) for x, like in zip(checkpoint.leaves, shapes, strict=True)] if not self.hosted else checkpoint.leaves
+            leaves = [from_host(x, like) for x, like in zip(checkpoint.leaves, shapes, strict=True)] if not self.hosted else checkpoint.leaves
             self.carry = jax.tree.unflatten(structure, leaves)
         self.k, self.frame, self.applied = checkpoint.k, checkpoint.frame, checkpoint.applied
         for i in self.plan.interventions[: self.applied]:
             if i.kind == "set":
                 self._turn(i)
-        self._done = self._last = (self.carry, self.k, self.frame, self.applied)
+        self.done = Place(self.carry, self.k, self.frame, self.applied)
 
     def checkpoint(self) -> Checkpoint:
         """Where the run stood after the last collected chunk."""
-        carry, k, frame, applied = self._done
-        return Checkpoint([_to_host(x) for x in jax.tree.leaves(carry)], k, frame, applied)
+        carry, k, frame, applied = self.done
+        return Checkpoint([to_host(x) for x in jax.tree.leaves(carry)], k, frame, applied)
 
     @property
     def state(self) -> Any:
         """The state after the last collected chunk."""
-        return self._done[0].state
+        return self.done.carry.state
 
     # -- chunks ---------------------------------------------------------------------------------------------------
 
@@ -270,7 +282,7 @@ class Simulation:
         )  # fmt: skip
         return args, {"keep": self.plan.keep}
 
-    def dispatch(self, most_frames: int | None = None) -> _Pending | None:
+    def dispatch(self, most_frames: int | None = None) -> Pending | None:
         """Send the next chunk off (interventions that are due first); None when all is sent."""
         if self.finished:
             return None
@@ -287,12 +299,12 @@ class Simulation:
                 program = compiled.get("advance", engine.advance, *args, **static)
                 sent = time.perf_counter()
                 carry, buffers, slots = program(*args)
-        pending = _Pending(carry, buffers, slots, self.k + sum(counts), self.frame + sum(seen), self.frame, self.applied,
+        pending = Pending(carry, buffers, slots, self.k + sum(counts), self.frame + sum(seen), self.frame, self.applied,
                            self.system, self.problem, (sum(counts), sum(seen)), sent)  # fmt: skip
         self.carry, self.k, self.frame = carry, pending.k, pending.frame
         return pending
 
-    def collect(self, pending: _Pending, free: float = 0.0) -> Chunk:
+    def collect(self, pending: Pending, free: float = 0.0) -> Chunk:
         """Wait for a chunk and bring it to the host. `free`: when the one before was ready (for the timing)."""
         if self.hosted:
             slots, code = pending.slots, pending.carry.ended
@@ -318,10 +330,10 @@ class Simulation:
                     once |= out
                 else:
                     rows[watch.dim] = {name: x[None] for name, x in out.items()}
-        self._done = (pending.carry, k, frame, pending.applied)
+        self.done = Place(pending.carry, k, frame, pending.applied)
         return Chunk(rows, once, k, frame, self.ended, seconds)
 
-    def _due(self, watch: Watch, pending: _Pending, frame: int, slots: int) -> bool:
+    def _due(self, watch: Watch, pending: Pending, frame: int, slots: int) -> bool:
         if watch.at == "end":
             return self.ended is not None
         if slots == 0:
@@ -330,7 +342,7 @@ class Simulation:
             return pending.first == 0
         return (frame - 1) % (watch.every or 1) == 0
 
-    def _watch(self, method: str, watch: Watch, pending: _Pending) -> dict[str, np.ndarray]:
+    def _watch(self, method: str, watch: Watch, pending: Pending) -> dict[str, np.ndarray]:
         with engine.precision(self.bits):
             args = (pending.system, pending.problem, pending.carry.state)
             if watch.host or self.hosted:
@@ -421,102 +433,11 @@ class Simulation:
         self.carry = self.carry._replace(state=state)
 
 
-def _to_host(x: Any) -> np.ndarray:
+def to_host(x: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(x)) if hasattr(x, "dtype") and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
 
 
-def _from_host(x: np.ndarray, like: Any) -> Any:
+def from_host(x: np.ndarray, like: Any) -> Any:
     if jax.numpy.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jax.numpy.asarray(x))
     return jax.numpy.asarray(x, like.dtype)
-
-
-def state_of(plan: Plan, leaves: Sequence[np.ndarray], needed: Mapping[str, Any] | None = None) -> Any:
-    """The state in a stored carry of `plan`."""
-    simulation = Simulation(plan, needed)
-    simulation.prepare()
-    simulation.restore(Checkpoint(list(leaves), 0, 0, 0))
-    return jax.tree.map(_to_host, simulation.carry.state)
-
-
-def chunks(simulation: Simulation) -> Iterator[Chunk]:
-    """All chunks of a prepared simulation, one computed ahead while the last is taken."""
-    pending, free = simulation.dispatch(), 0.0
-    while pending is not None and simulation.ended is None:
-        ahead = simulation.dispatch()
-        chunk = simulation.collect(pending, free)
-        free = time.perf_counter()
-        yield chunk
-        pending = ahead
-
-
-def carry_out(plan: Plan, needed: Mapping[str, Any] | None = None, largest_chunk: int | None = None) -> tuple[xr.Dataset, Simulation]:
-    """Carry a plan out in this thread, the runs that it needs first; (Dataset, simulation at its end)."""
-    states = dict(needed or {})
-    for name, before in plan.needs.items():
-        if name not in states:
-            states[name] = jax.tree.map(_to_host, carry_out(before)[1].state)
-    simulation = Simulation(plan, states)
-    simulation.prepare()
-    simulation.largest_chunk = largest_chunk
-    rec = record.Record(simulation.template, simulation.grows)
-    for chunk in chunks(simulation):
-        rec.append(chunk.rows, chunk.once)
-    rec.append({}, attrs=end_attrs(simulation))
-    return rec.dataset(), simulation
-
-
-def end_attrs(simulation: Simulation) -> dict[str, Any]:
-    """Status and step of the end, for the Dataset's attributes."""
-    _, k, frame, _ = simulation._done
-    return {"status": simulation.ended or "running", "ended_step": k if simulation.ended else -1, "frames": frame}
-
-
-def simulate(
-    system: System,
-    steps: int | None = None,
-    frames: int | None = None,
-    seed: int = 0,
-    *,
-    spacing: str | None = None,
-    seeds: Mapping[str, int] | None = None,
-    interventions: Sequence[Intervention] = (),
-    asked: Sequence[str] = (),
-    keep: Sequence[str] | None = None,
-    needed: Mapping[str, Any] | None = None,
-    largest_chunk: int | None = None,
-) -> xr.Dataset:
-    """Run a System and return its Dataset (dim `step`), whatever the way it ends: `attrs["status"]` says.
-
-    Args:
-        system: a System with its controls.
-        steps, frames, spacing: length, recorded frames (frame 0, the initial state, comes on top) and their spacing
-            (`"linear"` or `"log"`); the System's own `schedule()` gives what is left out.
-        seed: whole number from 0; `seeds` fixes the keys `problem`, `init`, `noise` apart.
-        interventions: controls turned and kicks, each at its step.
-        asked: dear observables to record; `keep`: record only these.
-        needed: states that a System with `needs` starts from; left out, those runs are carried out first.
-        largest_chunk: at most so many frames a call (the numbers do not depend on it).
-
-    Raises:
-        ControlError: a value that is not allowed, in one sentence.
-    """
-    plan = Plan(system, seed=seed, seeds=tuple((seeds or {}).items()), schedule=schedule_for(system, steps, frames, spacing),
-                interventions=tuple(interventions), asked=tuple(asked), keep=None if keep is None else tuple(keep))  # fmt: skip
-    return carry_out(plan, needed, largest_chunk)[0]
-
-
-def schedule_for(system: System, steps: int | None = None, frames: int | None = None, spacing: str | None = None) -> Schedule:
-    """The System's own schedule with what is given put in its place."""
-    own = system.schedule()
-    if steps is None and frames is None and spacing is None:
-        return own
-    last = own.segments[-1]
-    return Schedule(own.steps if steps is None else steps, last.frames if frames is None else frames, spacing or last.spacing)
-
-
-def what_turning_does(plan: Plan) -> dict[str, str]:
-    """For each control: `"at once"`, `"at reset"` or `"no part"` in the present choice."""
-    simulation = Simulation(plan, {name: jax.tree.map(_to_host, carry_out(p)[1].state) for name, p in plan.needs.items()})
-    simulation.prepare()
-    return acts(plan.system, simulation.problem, simulation.first.state)

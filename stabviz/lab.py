@@ -1,0 +1,366 @@
+"""A lab: the Systems of a paper, its presets, views, claims and guided experiments; and how labs are found.
+
+This module and a lab's own `__init__` are light: JAX and HoloViews load when a lab is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import importlib
+import importlib.metadata
+import pathlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .plan import Plan
+    from .run import Run
+    from .scheduler import Scheduler
+    from .studies import Study, StudyRun
+    from .system import System
+
+COLORS = {
+    "ground": "#f7f7f4", "sheet": "#ffffff", "ink": "#16202b", "soft": "#5a6672", "faint": "#8b95a0", "line": "#e2e3de",
+    "rule": "#ecede8", "tint": "#e8f0f5", "stable": "#1f6f9e", "edge": "#b7791f", "lost": "#c2472f", "second": "#5c7f3a",
+}  # fmt: skip
+"""Colours by meaning, light theme: `stable` contracts and holds, `lost` grows and fails, `edge` is on the border or touched, `faint` is undecided."""
+
+WINGS = {
+    "training": "Training", "chaos": "Chaos", "galaxies": "Galaxies", "pde": "PDE",
+    "robustness": "Robustness", "topology": "Topology", "control": "Control", "generative": "Generative",
+}  # fmt: skip
+
+
+class UnknownLab(LookupError):
+    """There is no such lab (preset, system, claim); the message names the closest."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """Where a lab comes from."""
+
+    title: str
+    authors: str
+    year: int
+    venue: str = ""
+    url: str = ""
+    bibtex: str = ""
+
+    @property
+    def short(self) -> str:
+        """Authors and year, as cards show them."""
+        names = [a.strip() for a in self.authors.replace(" and ", ",").split(",") if a.strip()]
+        last = [n.split()[-1] for n in names]
+        who = last[0] if len(last) == 1 else " and ".join(last) if len(last) == 2 else f"{last[0]} et al."
+        return f"{who} {self.year}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A named difference from the defaults. `interventions`: `(step, "set" | "kick", {...})`."""
+
+    title: str
+    system: str | None = None
+    controls: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    steps: int | None = None
+    frames: int | None = None
+    spacing: str | None = None
+    seed: int | None = None
+    interventions: Sequence[tuple[int, str, Mapping[str, Any]]] = ()
+    doc: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A picture of a run, the same one live, replayed, in a notebook and in a report.
+
+    Attributes:
+        draw: pure function of a Dataset that returns a HoloViews element, of the same structure whatever the number of frames.
+        sentence: pure function of the same Dataset: one sentence with the numbers that the picture shows.
+        kind: `"history"` gets all frames (the page marks the moment shown); `"moment"` gets those up to the moment.
+        systems: names of the lab's Systems that it can show (None: all). wide: across the whole column. height: pixels of the plot.
+    """
+
+    slug: str
+    title: str
+    draw: Callable[[xr.Dataset], Any]
+    sentence: Callable[[xr.Dataset], str]
+    kind: str = "history"
+    systems: tuple[str, ...] | None = None
+    wide: bool = False
+    height: int = 190
+    doc: str = ""
+
+
+class Verdict(NamedTuple):
+    """What a claim's evidence says: `holds` is True, False, or None (open, for `reason`); `measured` is the number as text."""
+
+    holds: bool | None
+    measured: str = ""
+    value: float | None = None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A statement and what decides it.
+
+    Attributes:
+        statement, expected, tolerance: for people; math between dollar signs.
+        kind: `"paper"`, `"derived"` (by us), `"control"` (must show the opposite) or `"shown"` (no verdict asked).
+        decide: pure function -> Verdict of the study's Dataset (by keyword, if there are several studies), or of the
+            present run's where `on_run`.
+        study: what decides it, and what *Run it* starts; a preset's name stands for one run of it.
+        on_run: whether any run's Dataset may be judged as well.
+        source: theorem, equation, figure.
+    """
+
+    slug: str
+    statement: str
+    expected: str
+    tolerance: str
+    decide: Callable[..., Verdict]
+    kind: str = "paper"
+    study: Study | str | Mapping[str, Study] | None = None
+    on_run: bool = False
+    source: str = ""
+
+    def judge(self, dataset: Any) -> Verdict:
+        """The verdict on one run's Dataset, or an open one that says what is needed."""
+        if not self.on_run:
+            return Verdict(None, reason="needs its own runs")
+        return self.weigh(dataset)
+
+    def weigh(self, *args: Any, **datasets: Any) -> Verdict:
+        """`decide`, with what it stumbles over turned into an open verdict with the reason."""
+        try:
+            return self.decide(*args, **datasets)
+        except (KeyError, AttributeError, IndexError) as missing:
+            name = str(missing).strip("'\"").splitlines()[0][:80] if str(missing) else type(missing).__name__
+            return Verdict(None, reason=f"not in this run: {name}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A guided experiment: a question with answers to choose from before the run, and what the run then shows.
+
+    `answer(dataset)` returns (index of the right option, one sentence with what was measured).
+    """
+
+    slug: str
+    question: str
+    options: tuple[str, ...]
+    answer: Callable[[xr.Dataset], tuple[int, str]]
+    preset: str | None = None
+    controls: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    steps: int | None = None
+
+
+class Lab:
+    """One paper's laboratory. Made once in `labs/WING/SLUG/__init__.py` as `lab`.
+
+    The rest of the folder loads when used: `system.py` (`SYSTEMS`), `views.py` (`VIEWS`), `claims.py` (`CLAIMS`,
+    `EXPERIMENTS`), `text.md`, `thumbnail.svg`.
+    """
+
+    def __init__(self, package: str, *, title: str, wing: str, tagline: str, paper: Paper, primary: Sequence[str] = (),
+                 presets: Mapping[str, Preset] | None = None, order: int = 100):  # fmt: skip
+        self.package, self.title, self.wing, self.tagline, self.paper = package, title, wing, tagline, paper
+        self.primary, self.order = tuple(primary), order
+        self.presets: dict[str, Preset] = dict(presets or {})
+        self.slug = package.rpartition(".")[2]
+
+    def __repr__(self) -> str:
+        return f"<Lab {self.slug}: {self.title}>"
+
+    def _module(self, name: str) -> Any:
+        return importlib.import_module(f"{self.package}.{name}")
+
+    @functools.cached_property
+    def folder(self) -> pathlib.Path:
+        """The lab's folder."""
+        return pathlib.Path(importlib.import_module(self.package).__file__ or ".").parent
+
+    @functools.cached_property
+    def systems(self) -> dict[str, type[System]]:
+        """Its Systems by name, the default one first."""
+        return dict(self._module("system").SYSTEMS)
+
+    @functools.cached_property
+    def views(self) -> tuple[View, ...]:
+        """Its views, the one that tells the story first."""
+        return tuple(self._module("views").VIEWS)
+
+    @functools.cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        """What it can check."""
+        return tuple(self._module("claims").CLAIMS)
+
+    @functools.cached_property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Its guided experiments."""
+        return tuple(getattr(self._module("claims"), "EXPERIMENTS", ()))
+
+    @functools.cached_property
+    def text(self) -> str:
+        """Its text, Markdown with equations."""
+        path = self.folder / "text.md"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    @functools.cached_property
+    def thumbnail(self) -> str:
+        """Its thumbnail as SVG text, "" if it has none."""
+        path = self.folder / "thumbnail.svg"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def system_class(self, name: str | None = None) -> type[System]:
+        """A System by its name in the lab; the default one for None."""
+        return self.systems[_known(name, self.systems, "system", self.title)] if name else next(iter(self.systems.values()))
+
+    def system_name(self, name: str | None = None) -> str:
+        """The name itself, or that of the default System."""
+        return _known(name, self.systems, "system", self.title) if name else next(iter(self.systems))
+
+    def preset(self, name: str | None) -> Preset:
+        """A preset by name; an empty one for None."""
+        return self.presets[_known(name, self.presets, "preset", self.title)] if name else Preset("")
+
+    def claim(self, name: str) -> Claim:
+        """A claim by its slug."""
+        by = {c.slug: c for c in self.claims}
+        return by[_known(name, by, "claim", self.title)]
+
+    @functools.cached_property
+    def controls(self) -> Any:
+        """The controls of the default System as a `param.Parameterized` with its defaults."""
+        from .system import parameters
+
+        return parameters(self.system_class(), f"{self.slug}_controls")()
+
+    def system(self, system: str | None = None, preset: str | None = None, **controls: Any) -> System:
+        """A System with a preset's controls, then `controls`, turned.
+
+        Raises:
+            ControlError: a control that it does not have, or a value that is not allowed.
+        """
+        from .system import with_controls
+
+        chosen = self.preset(preset)
+        cls = self.system_class(system or chosen.system)
+        return with_controls(cls(), **{**chosen.controls, **controls})
+
+    def plan(self, system: str | None = None, preset: str | None = None, seed: Any = None, steps: int | None = None,
+             frames: int | None = None, spacing: str | None = None, seeds: Mapping[str, int] | None = None,
+             interventions: Sequence[Any] | None = None, asked: Sequence[str] = (), keep: Sequence[str] | None = None,
+             **controls: Any) -> Plan:  # fmt: skip
+        """The plan of a run: a preset, then what is given on top of it."""
+        from .carry_out import schedule_for
+        from .plan import Intervention, Plan
+
+        chosen = self.preset(preset)
+        first = lambda *values: next((v for v in values if v is not None), None)  # noqa: E731
+        made = self.system(system, preset, **controls)
+        planned = interventions if interventions is not None else chosen.interventions
+        return Plan(
+            made, lab=self.slug, name=self.system_name(system or chosen.system), seed=first(seed, chosen.seed, 0),
+            seeds=tuple((seeds or {}).items()),
+            schedule=schedule_for(made, first(steps, chosen.steps), first(frames, chosen.frames), first(spacing, chosen.spacing)),
+            interventions=tuple(i if isinstance(i, Intervention) else Intervention(*i) for i in planned),
+            asked=tuple(asked), keep=None if keep is None else tuple(keep),
+        )  # fmt: skip
+
+    def run(self, preset: str | None = None, seed: Any = None, steps: int | None = None, frames: int | None = None,
+            store: Any = None, system: str | None = None, scheduler: Scheduler | None = None, **controls: Any) -> Run:  # fmt: skip
+        """Start a run, or find it: identical runs are one, and a finished one is replayed from the store. Returns at once."""
+        return _scheduler(scheduler, store).submit(self.plan(system, preset, seed, steps, frames, **controls), lab=self)
+
+    def judge(self, dataset: Any) -> list[tuple[Claim, Verdict]]:
+        """Each claim with its verdict on one run's Dataset."""
+        return [(claim, claim.judge(dataset)) for claim in self.claims]
+
+    def study(self, study: Study | str, scheduler: Scheduler | None = None, store: Any = None) -> StudyRun:
+        """Start a study (a preset's name: one run of it), or find it. Returns at once."""
+        from .studies import Study
+
+        chosen = Study(preset=study) if isinstance(study, str) else study
+        return _scheduler(scheduler, store).submit_study(chosen, self)
+
+    def evidence(self, claim: str | Claim, scheduler: Scheduler | None = None, store: Any = None) -> dict[str, StudyRun]:
+        """Start what decides a claim: its studies by name ("" for a single one)."""
+        claim = self.claim(claim) if isinstance(claim, str) else claim
+        studies = claim.study if isinstance(claim.study, Mapping) else {} if claim.study is None else {"": claim.study}
+        return {name: self.study(study, scheduler, store) for name, study in studies.items()}
+
+    def verdict(self, claim: str | Claim, evidence: Mapping[str, StudyRun] | None = None, **where: Any) -> Verdict:
+        """Carry out what decides a claim (or take `evidence` that is there), and decide it."""
+        claim = self.claim(claim) if isinstance(claim, str) else claim
+        evidence = self.evidence(claim, **where) if evidence is None else evidence
+        datasets = {name: job.wait().dataset for name, job in evidence.items()}
+        if not datasets:
+            return Verdict(None, reason="nothing decides it")
+        return claim.weigh(datasets[""]) if "" in datasets else claim.weigh(**datasets)
+
+    def panel(self, **options: Any) -> Any:
+        """The lab's page, for a notebook."""
+        return importlib.import_module("stabviz.app").embed(self, **options)
+
+
+def _scheduler(scheduler: Scheduler | None, store: Any) -> Scheduler:
+    from .scheduler import Scheduler, default_scheduler
+    from .store import Store
+
+    if scheduler is not None:
+        return scheduler
+    if store is None:
+        return default_scheduler()
+    return Scheduler(store if isinstance(store, Store) else Store(store))
+
+
+def _known(name: str | None, available: Mapping[str, Any], what: str, where: str) -> str:
+    """`name`, if it is one of `available`; else `UnknownLab` with the closest."""
+    if name in available:
+        return str(name)
+    close = difflib.get_close_matches(str(name), list(available), n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(available) or 'none'}."
+    raise UnknownLab(f"{where} has no {what} {str(name)[:60]!r}; {hint}")
+
+
+@functools.cache
+def _found() -> dict[str, Lab]:
+    from . import labs as home
+
+    found: list[Lab] = []
+    for wing in pkgutil.iter_modules(home.__path__):
+        if wing.ispkg:
+            folder = pathlib.Path(home.__path__[0]) / wing.name
+            for module in pkgutil.iter_modules([str(folder)]):
+                if module.ispkg:
+                    found.append(importlib.import_module(f"{home.__name__}.{wing.name}.{module.name}").lab)
+    for entry in importlib.metadata.entry_points(group="stabviz.labs"):
+        found.append(entry.load())
+    wings = list(WINGS)
+    place = lambda lab: (wings.index(lab.wing) if lab.wing in wings else len(wings), lab.order, lab.title)  # noqa: E731
+    return {lab.slug: lab for lab in sorted(found, key=place)}
+
+
+def labs() -> dict[str, Lab]:
+    """All labs by slug, in gallery order: ours and those that other packages offer as entry points `stabviz.labs`."""
+    return dict(_found())
+
+
+def lab(slug: str) -> Lab:
+    """A lab by its slug.
+
+    Raises:
+        UnknownLab: there is none of that name; the message names the closest.
+    """
+    found = _found()
+    return found[_known(slug, found, "lab", "stabviz")]

@@ -1,0 +1,1 @@
+"""The labs: one folder a wing, one folder a lab."""

@@ -1,0 +1,437 @@
+"""One run: a plan being carried out, watched, paused, touched; and its frames.
+
+A Run is a plain object, safe to use from any thread. It calls nobody: pages poll
+`version` and take `dataset`. The scheduler's workers drive it, one chunk at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+
+from .carry_out import end_attrs, state_of
+from .job import Job, RunError, Watch
+from .plan import Intervention, Plan, checked
+from .record import Record
+from .simulation import Checkpoint, Simulation, to_host
+from .store import StoreBusy, StoreError, StoreFull, StoreReadOnly
+from .system import Schedule
+
+__all__ = ["Progress", "Run", "RunError", "Watch"]
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+COMMIT_SHARE = 8
+"""At most one part in so many of a run's time goes into committing it (a chunk's commit may then carry the frames of several)."""
+
+
+class Progress(NamedTuple):
+    """Where a run is. `eta`: seconds left, or None while unknown."""
+
+    step: int
+    steps: int
+    frames: int
+    steps_per_second: float
+    eta: float | None
+
+
+class Run(Job):
+    """A plan carried out. Get one from `Scheduler.submit` or `Lab.run`."""
+
+    def __init__(self, plan: Plan, scheduler: Scheduler, lab: Any = None):
+        super().__init__(scheduler, lab)
+        self.plan = plan
+        self.successor: Run | None = None
+        """The run that took over when this one was touched."""
+        self.needed: dict[str, Run] = {}
+        self.replayed = False
+        """Whether it was taken from the store instead of computed."""
+        self._simulation: Simulation | None = None
+        self._record: Record | None = None
+        self._stored: xr.Dataset | None = None
+        self._writer: Any = None
+        self._pending: Any = None
+        self._free = 0.0
+        self._single = 0
+        self._touches: list[tuple[str, dict[str, Any], list[Run]]] = []
+        self._backlog: list[Any] = []
+        self._committed = self._commit_cost = 0.0
+        self._speed = 0.0
+        self._born: tuple[Simulation, Record, int] | None = None
+
+    # -- what anyone may ask ------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The run's name: the hash of its plan."""
+        return self.plan.id
+
+    @property
+    def stopped_at(self) -> int | None:
+        """The step at which the run ended, if it did."""
+        return int(self.dataset.attrs.get("ended_step", -1)) if self.ended and self.frames else None
+
+    @property
+    def frames(self) -> int:
+        """Frames recorded so far."""
+        if self._record is not None:
+            return self._record.rows["step"]
+        return 0 if self._stored is None else int(self._stored.sizes["step"])
+
+    @property
+    def progress(self) -> Progress:
+        """Step, steps, frames, speed and time left."""
+        steps = self.plan.schedule.steps
+        simulation = self._simulation
+        if simulation is not None and hasattr(simulation, "done"):
+            step = simulation.done.k
+        else:
+            step = 0 if self._stored is None else max(int(self._stored.attrs.get("ended_step", 0)), 0)
+        speed = self._speed
+        return Progress(step, steps, self.frames, speed, (steps - step) / speed if speed > 0 and not self.ended else None)
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """All frames so far, as views (no copy). An empty Dataset before the first."""
+        if self._record is not None:
+            return self._record.dataset()
+        return self._stored if self._stored is not None else xr.Dataset(attrs={"status": self._status, "run": self.id})
+
+    def __iter__(self) -> Iterator[xr.Dataset]:
+        """The frames, one Dataset each, as they come."""
+        sent = 0
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self.frames > sent or self.ended)
+            ready = self.frames
+            if ready == sent:
+                return
+            dataset = self.dataset
+            for i in range(sent, ready):
+                yield dataset.isel(step=i)
+            sent = ready
+
+    def claims(self) -> list[Any]:
+        """(claim, verdict) for each claim of the run's lab, judged on the frames so far."""
+        if self.lab is None:
+            raise RunError("a run of a System that belongs to no lab has no claims.")
+        return self.lab.judge(self.dataset)
+
+    def __repr__(self) -> str:
+        p = self.progress
+        return f"<Run {self.id} of {self.plan.lab or self.plan.name}: {self.status}, step {p.step:,} of {p.steps:,}>"
+
+    # -- what anyone may ask for --------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Go on."""
+        self._ask(lambda: (setattr(self, "_paused", False), setattr(self, "_single", 0)))
+
+    def step(self, frames: int = 1) -> None:
+        """Go on for one frame (or `frames`), then pause."""
+        self._ask(lambda: (setattr(self, "_paused", True), setattr(self, "_single", self._single + frames)))
+
+    def turn(self, *, wait: bool = True, **values: Any) -> Run | None:
+        """Turn controls at the next chunk border; see `kick`."""
+        return self._touch("set", values, wait)
+
+    def kick(self, name: str = "kick", *, wait: bool = True, **arguments: Any) -> Run | None:
+        """Kick the state at the next chunk border: a child run takes over, which shares this one's past.
+
+        Returns the child; with `wait=False` at once with None (poll `successor`).
+
+        Raises:
+            ControlError: no such kick or argument, or a value that is not allowed.
+            RunError: the run has ended in a way that leaves nothing to kick.
+        """
+        return self._touch("kick", {"name": name, **arguments}, wait)
+
+    def extend(self, steps: int | None = None, frames: int | None = None) -> Run:
+        """Continue a finished run: a child with so many more steps (as many as the last stretch had)."""
+        last = self.plan.schedule.segments[-1]
+        more = Schedule(last.steps if steps is None else steps, last.frames if frames is None else frames, last.spacing)
+        if self._status != "finished":
+            raise RunError(f"only a finished run can be continued; this one is {self._status}.")
+        return self._scheduler.continue_from(self, self.plan.replace(schedule=self.plan.schedule.then(more)))
+
+    def fork(self, steps: int | None = None, frames: int | None = None, **controls: Any) -> Run:
+        """A new run that starts from this one's last state, with other controls (static ones too, if the state keeps its shape)."""
+        if not self.ended or self._status in ("failed", "diverged"):
+            raise RunError(f"a fork starts from the state of a run that has ended well; this one is {self._status}.")
+        last = self.plan.schedule.segments[-1]
+        schedule = Schedule(steps or last.steps, frames or last.frames, last.spacing)
+        plan = self.plan.replace(controls=controls, schedule=schedule, interventions=(), start=self.id)
+        return self._scheduler.submit(plan, lab=self.lab)
+
+    def _touch(self, kind: str, values: dict[str, Any], wait: bool) -> Run | None:
+        checked(self.plan.system, Intervention(0, kind, values))
+        if self.ended:
+            if self._status != "finished":
+                raise RunError(f"this run is {self._status}: reset it, or choose another, to touch it.")
+            last = self.plan.schedule.segments[-1]
+            schedule = self.plan.schedule.then(Schedule(last.steps, last.frames, last.spacing))
+            touch = Intervention(self.plan.schedule.steps, kind, values)
+            plan = self.plan.replace(schedule=schedule, interventions=(*self.plan.interventions, touch))
+            self.successor = self._scheduler.continue_from(self, plan)
+            return self.successor
+        answer: list[Run] = []
+        with self._change:
+            for known, waiting, answers in self._touches:
+                if kind == known == "set":  # a dragged slider: the last value wins
+                    waiting.update(values)
+                    answer = answers
+                    break
+            else:
+                self._touches.append((kind, dict(values), answer))
+        self._scheduler.wake(self)
+        if not wait:
+            return None
+        with self._change:
+            self._change.wait_for(lambda: answer or self.ended)
+        if not answer:
+            raise RunError(f"the run was {self._status} before it could be touched.")
+        return answer[0]
+
+    # -- driven by the scheduler's workers ----------------------------------------------------------------------
+
+    def _advance(self) -> bool:
+        if self.ended:
+            return False
+        if self._cancel:
+            return self._end("cancelled")
+        if self._record is None:
+            return self._begin()
+        if self._touches:
+            self._collect(self._pending)
+            self._pending = None
+            return self._branch() if not self._finish_if_ended() else False
+        return self._compute()
+
+    def _begin(self) -> bool:
+        """Open from the store, wait for the runs that are needed, or prepare."""
+        if self._born is None and self._replay():
+            return False
+        if not self._wait_for(self.needed.values()):
+            return False
+        states = {name: before.final_state() for name, before in self.needed.items()}
+        self._set("compiling")
+        if self._born is not None:
+            parent, record, frames = self._born
+            simulation = Simulation(self.plan, parent.needed, parent.start)
+            simulation.prepare(like=parent)
+            simulation.cost = parent.cost
+            simulation.restore(self._from)
+            self._copy_past(simulation, record, frames)
+            self._born = None
+        else:
+            start = self._scheduler.state_of(self.plan.start) if self.plan.start else None
+            simulation = Simulation(self.plan, states, start)
+            simulation.prepare()
+            self._open_writer(simulation)
+            if self._record is None:
+                self._record = Record(simulation.template, simulation.grows)
+        self._simulation = simulation
+        if self._paused and not self._single:
+            self._set("paused")
+            return bool(self._touches)
+        return True
+
+    def _copy_past(self, simulation: Simulation, record: Record, frames: int) -> None:
+        """Take over the frames that were before the touch."""
+        past = record.dataset(frames)
+        mine = Record(simulation.template, simulation.grows)
+        rows: dict[str, dict[str, np.ndarray]] = {}
+        for dim in simulation.grows:
+            names = [n for n, v in past.variables.items() if v.dims and v.dims[0] == dim and n not in record.whole_names]
+            rows[dim] = {str(n): past[n].values for n in names}
+        mine.append(rows)
+        self._record = mine
+        self._make_writer(simulation)
+        self._backlog = [(rows, {})] if self._writer is None or self._writer.rows.get("step", 0) == 0 else []
+        if self._writer is not None and self._backlog:
+            self._commit()
+
+    def _replay(self) -> bool:
+        """Whether the store has the finished run; then it is taken from there."""
+        store = self._scheduler.store
+        if store is None or not store.exists(self.id):
+            return False
+        try:
+            info = store.info(self.id)
+            status = str(info.attrs.get("status", "running"))
+            if status in ("running", "cancelled"):
+                return False
+            dataset = store.open(self.id)
+            self._stored = dataset.load() if dataset.nbytes < 500e6 else dataset
+        except StoreError as error:
+            self.notice = str(error)
+            return False
+        self.replayed = True
+        self._set(status)
+        return True
+
+    def _make_writer(self, simulation: Simulation) -> None:
+        store = self._scheduler.store
+        if store is None:
+            return
+        try:
+            self._writer = store.writer(self.id, simulation.template, simulation.grows)
+        except (StoreBusy, StoreReadOnly, StoreFull, StoreError) as error:
+            self.notice = f"{str(error).rstrip('.')}; this run is kept in memory only."
+
+    def _open_writer(self, simulation: Simulation) -> None:
+        """Open the store's writer, and go on from what was committed, if anything was."""
+        self._make_writer(simulation)
+        if self._writer is None or not self._writer.rows.get("step"):
+            return
+        checkpoint = self._scheduler.store.load_checkpoint(self.id)
+        if checkpoint is None:
+            return
+        dataset = self._scheduler.store.open(self.id)
+        record = Record(simulation.template, simulation.grows)
+        rows = {
+            dim: {str(n): dataset[n].values for n, v in dataset.variables.items()
+                  if v.dims and v.dims[0] == dim and n not in record.whole_names}
+            for dim in simulation.grows
+        }  # fmt: skip
+        once = {str(n): v.values for n, v in dataset.data_vars.items() if not v.dims or v.dims[0] not in simulation.grows}
+        record.append(rows, once)
+        meta = checkpoint.meta
+        simulation.restore(Checkpoint(checkpoint.leaves, int(meta["k"]), int(meta["frame"]), int(meta["applied"])))
+        self._record = record
+
+    def _compute(self) -> bool:
+        simulation = self._simulation
+        assert simulation is not None
+        if self._paused and not self._single:
+            self._collect(self._pending)
+            self._pending = None
+            if self._finish_if_ended():
+                return False
+            self._commit()
+            with self._change:
+                if self._touches or not self._paused or self._single or self._cancel:
+                    return True
+                self._status = "paused"
+                self.version += 1
+                self._change.notify_all()
+            return False
+        if self._status != "running":
+            self._set("running" if simulation.program_ready() else "compiling")
+        before, goal = self._pending, simulation.frame
+        ahead = simulation.dispatch(1 if self._single else None)
+        if self._status == "compiling":
+            self._set("running")
+        self._collect(before)
+        self._pending = ahead
+        if self._single and ahead is not None and ahead.frame > goal:
+            self._single -= 1
+        if self._finish_if_ended():
+            return False
+        if ahead is None:
+            raise RunError("the run came to no end; please report this.")
+        return True
+
+    def _collect(self, pending: Any) -> None:
+        """Take a finished chunk over: into memory, to the store, to the watchers."""
+        simulation, record = self._simulation, self._record
+        if pending is None or simulation is None or record is None or simulation.ended is not None:
+            return
+        k = simulation.done.k
+        chunk = simulation.collect(pending, self._free)
+        self._free = time.perf_counter()
+        speed = (chunk.k - k) / chunk.seconds
+        self._speed = speed if not self._speed else 0.7 * self._speed + 0.3 * speed
+        record.append(chunk.rows, chunk.once)
+        self._backlog.append((chunk.rows, chunk.once))
+        if chunk.ended is not None:
+            return
+        if time.perf_counter() - self._committed >= COMMIT_SHARE * self._commit_cost:
+            self._commit()
+        self._published()
+
+    def _finish_if_ended(self) -> bool:
+        simulation = self._simulation
+        if simulation is None or simulation.ended is None:
+            return False
+        self._end(simulation.ended)
+        return True
+
+    def _commit(self, **attrs: Any) -> None:
+        """Write the frames since the last commit with the checkpoint that belongs to them, as one commit."""
+        simulation = self._simulation
+        if self._writer is None or simulation is None or not (self._backlog or attrs):
+            self._backlog = []
+            return
+        start = time.perf_counter()
+        rows: dict[str, dict[str, np.ndarray]] = {}
+        once: dict[str, np.ndarray] = {}
+        for block, ends in self._backlog:
+            once |= ends
+            for dim, variables in block.items():
+                if variables and len(next(iter(variables.values()))):
+                    rows.setdefault(dim, {n: [] for n in variables})  # type: ignore[misc]
+                    for name, values in variables.items():
+                        rows[dim][name].append(values)  # type: ignore[attr-defined]
+        joined = {dim: {n: np.concatenate(v) for n, v in variables.items()} for dim, variables in rows.items()}
+        point = simulation.checkpoint()
+        try:
+            self._writer.commit(joined, once=once, checkpoint=(point.leaves, point.meta), attrs=attrs or None)
+        except StoreError as error:
+            self.notice = f"{str(error).rstrip('.')}; the frames since then are kept in memory only."
+            self._close_writer()
+        self._backlog = []
+        self._committed = time.perf_counter()
+        self._commit_cost = self._committed - start
+
+    def _end(self, status: str) -> bool:
+        if status == "cancelled" and self._pending is not None:
+            self._collect(self._pending)
+            if self._simulation is not None and self._simulation.ended:
+                status = self._simulation.ended
+        self._pending = None
+        if self._record is not None and self._simulation is not None:
+            attrs = end_attrs(self._simulation) | {"status": status}
+            self._record.append({}, attrs=attrs)
+            self._commit(**attrs)
+        self._close_writer()
+        self._set(status)
+        self._scheduler.ended(self)
+        return False
+
+    def _branch(self) -> bool:
+        """At a border with touches due: hand over to a child; this run goes on only if others watch it."""
+        simulation, record = self._simulation, self._record
+        assert simulation is not None and record is not None
+        with self._change:
+            touches, self._touches = self._touches, []
+        k = simulation.done.k
+        done = simulation.plan.interventions[: simulation.done.applied]
+        new = tuple(Intervention(k, kind, values) for kind, values, _ in touches)
+        plan = self.plan.replace(interventions=(*done, *new, *self.plan.interventions[len(done) :]))
+        child = self._scheduler.adopt(plan, self, (simulation, record, simulation.done.frame), simulation.checkpoint(), self._paused)
+        self.successor = child
+        for _, _, answer in touches:
+            answer.append(child)
+        self._published()
+        with self._change:
+            alone = self._watchers <= 1
+        if alone:
+            return self._end("cancelled")
+        return True
+
+    def final_state(self) -> Any:
+        """The state at the end (or at the last committed border), as NumPy arrays."""
+        if self._simulation is not None:
+            return jax.tree.map(to_host, self._simulation.state)
+        store = self._scheduler.store
+        checkpoint = None if store is None else store.load_checkpoint(self.id)
+        if checkpoint is None:
+            raise RunError(f"run {self.id} was stored without the state that others start from.")
+        return state_of(self.plan, checkpoint.leaves, {n: r.final_state() for n, r in self.needed.items()})

@@ -1,0 +1,225 @@
+"""Many runs on few cores: each worker takes the next run, gives it one chunk, and puts it back at the end of the line."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Any
+
+from .cache import use_compile_cache
+from .job import Job, RunError
+from .plan import Plan
+from .record import Record
+from .run import Run
+from .simulation import Checkpoint, Simulation
+from .store import Store
+
+GRACE_SECONDS = 30.0
+"""How long a run that nobody watches any more goes on: a page that reloads finds it."""
+KEPT = 64
+"""Ended runs kept in memory; older ones are opened from the store again."""
+
+
+class Scheduler:
+    """Carries runs out, fairly, in `workers` threads. Identical plans share one run.
+
+    Args:
+        store: where runs are kept; None keeps them in memory.
+        workers: threads; the number of usable cores if left out.
+        grace: seconds that an abandoned run goes on.
+    """
+
+    def __init__(self, store: Store | None = None, workers: int | None = None, grace: float = GRACE_SECONDS):
+        use_compile_cache()
+        self.store = store
+        self.grace = grace
+        self._runs: OrderedDict[str, Any] = OrderedDict()
+        self._line: deque[Job] = deque()
+        self._busy: set[Job] = set()
+        self._again: set[Job] = set()
+        self._after: dict[Job, list[Job]] = {}
+        self._lock = threading.Condition()
+        self._closed = False
+        count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
+        self._threads = [threading.Thread(target=self._work, name=f"stabviz-{i}", daemon=True) for i in range(count)]
+        for thread in self._threads:
+            thread.start()
+        me = weakref.ref(self)  # a worker that is inside XLA when the interpreter goes would abort the process
+        atexit.register(lambda: (scheduler := me()) is not None and scheduler.close())
+
+    def submit(self, plan: Plan, lab: Any = None, paused: bool = False) -> Run:
+        """The run of a plan: the one under way, the stored one, or a new one. Returns at once."""
+        with self._lock:
+            run = self._known(plan.id)
+        if run is not None:
+            if not paused and run.status == "paused":
+                run.resume()
+            return run
+        needed = {name: self.submit(before, lab) for name, before in plan.needs.items()}
+        return self._add(Run(plan, self, lab), needed, paused)
+
+    def get(self, run_id: str) -> Run | None:
+        """The run of that name, if it is in memory."""
+        with self._lock:
+            return self._runs.get(run_id)
+
+    def runs(self) -> list[Run]:
+        """Runs in memory, the newest last."""
+        with self._lock:
+            return list(self._runs.values())
+
+    def _known(self, run_id: str) -> Run | None:
+        run = self._runs.get(run_id)
+        if run is None or run.status in ("cancelled", "failed"):
+            return None  # asked for again: goes on from the store, or is tried again
+        self._runs.move_to_end(run_id)
+        return run
+
+    def _add(self, run: Run, needed: dict[str, Run], paused: bool) -> Run:
+        run.needed = needed
+        run._paused = paused
+        with self._lock:
+            known = self._known(run.id)
+            if known is not None:
+                return known
+            self._runs[run.id] = run
+            self._runs.move_to_end(run.id)
+        self.wake(run)
+        return run
+
+    def adopt(self, plan: Plan, parent: Run, born: tuple[Simulation, Record, int], point: Checkpoint, paused: bool) -> Run:
+        """The child that goes on from a parent's border."""
+        run = Run(plan, self, parent.lab)
+        run._born, run._from = born, point
+        return self._add(run, parent.needed, paused)
+
+    def continue_from(self, parent: Run, plan: Plan) -> Run:
+        """The run of a plan whose past is that of an ended run."""
+        with self._lock:
+            known = self._known(plan.id)
+        if known is not None:
+            return known
+        simulation, record = parent._simulation, parent._record
+        if simulation is None or record is None:
+            # Replayed from the store: the same plan with its past recomputed would give the same; its checkpoint is quicker.
+            return self._add(_Continued(plan, self, parent), parent.needed, False)
+        run = Run(plan, self, parent.lab)
+        run._born, run._from = (simulation, record, simulation.done.frame), simulation.checkpoint()
+        return self._add(run, parent.needed, False)
+
+    def state_of(self, run_id: str) -> Any:
+        """The last state of a run, for one that starts from it."""
+        run = self.get(run_id)
+        if run is None:
+            raise RunError(f"it starts from run {run_id}, which is not there: open that one first.")
+        return run.final_state()
+
+    def wake(self, run: Job) -> None:
+        """Put a run in line, unless it is there."""
+        with self._lock:
+            if run in self._busy:
+                self._again.add(run)
+            elif not run._queued:
+                run._queued = True
+                self._line.append(run)
+                self._lock.notify()
+
+    def after(self, first: Job, then: Job) -> None:
+        """Wake `then` when `first` has ended."""
+        with self._lock:
+            self._after.setdefault(first, []).append(then)
+        if first.ended:
+            self.ended(first)
+
+    def ended(self, run: Job) -> None:
+        """A run has ended: wake those that wait for it and forget the oldest."""
+        with self._lock:
+            waiting = self._after.pop(run, [])
+            old = [i for i, r in self._runs.items() if r.ended]
+            for run_id in old[: max(len(old) - KEPT, 0)]:
+                if self._runs[run_id]._watchers == 0:
+                    del self._runs[run_id]
+        for other in waiting:
+            self.wake(other)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._line or self._closed, timeout=1.0)
+                if self._closed:
+                    return
+                run = self._line.popleft() if self._line else None
+                if run is not None:
+                    run._queued = False
+                    self._busy.add(run)
+            self._reap()
+            if run is None:
+                continue
+            more = run.advance()
+            with self._lock:
+                self._busy.discard(run)
+                again = run in self._again
+                self._again.discard(run)
+            if run.ended:
+                self.ended(run)
+            elif more or again:
+                self.wake(run)
+
+    def _reap(self) -> None:
+        """Cancel what nobody watches any more."""
+        for run in self.runs():
+            if not run.ended and not run._cancel and run.abandoned_for > self.grace:
+                run.cancel()
+
+    def close(self, wait: float = 5.0) -> None:
+        """Stop the workers at the next border. What was committed stays."""
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+        for thread in self._threads:
+            thread.join(wait)
+        for run in self.runs():
+            if not run.ended:
+                run._close_writer()
+
+
+class _Continued(Run):
+    """The continuation of a run that was replayed from the store."""
+
+    def __init__(self, plan: Plan, scheduler: Scheduler, parent: Run):
+        super().__init__(plan, scheduler, parent.lab)
+        self._parent: Run | None = parent
+
+    def _begin(self) -> bool:
+        parent, self._parent = self._parent, None
+        if parent is not None and not self._replay():
+            simulation = Simulation(parent.plan, {n: r.final_state() for n, r in parent.needed.items()})
+            simulation.prepare()
+            store = self._scheduler.store
+            found = None if store is None else store.load_checkpoint(parent.id)
+            if found is None:
+                raise RunError(f"run {parent.id} was stored without the state to go on from.")
+            record = Record(simulation.template, simulation.grows)
+            dataset = parent.dataset
+            record.append({dim: {str(n): dataset[n].values for n, v in dataset.variables.items()
+                                 if v.dims and v.dims[0] == dim and n not in record.whole_names} for dim in simulation.grows})  # fmt: skip
+            meta = found.meta
+            self._from = Checkpoint(found.leaves, int(meta["k"]), int(meta["frame"]), int(meta["applied"]))
+            self._born = (simulation, record, self._from.frame)
+        return False if self.ended else super()._begin()
+
+
+_default: list[Scheduler] = []
+_default_lock = threading.Lock()
+
+
+def default_scheduler(make: Callable[[], Scheduler] | None = None) -> Scheduler:
+    """The scheduler of this process, with the default store; made when first asked for."""
+    with _default_lock:
+        if not _default:
+            _default.append(make() if make is not None else Scheduler(Store()))
+        return _default[0]
