@@ -3,24 +3,19 @@
 import json
 import math
 import re
-import warnings
 import zlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec, ZstdCodec
-from zarr.storage import MemoryStore
 
+from .chunks import Stored, new_array
 from .errors import StoreDamaged, StoreError
 
 FORMAT = 1
 ROOT = "zarr.json"
-ROW_CHUNK = 2**20  # bytes of one chunk file of a variable that grows: chosen for the finished run, which then has few files
-WHOLE_CHUNK = 2**28  # bytes up to which a variable that does not grow is one chunk
 CHECKPOINT = ".checkpoint-"  # no variable's name starts with a dot
 KINDS = "biufcU"
 
@@ -147,55 +142,29 @@ def growing_names(template: xr.Dataset, arrays: dict[str, np.ndarray], grows: tu
     return tuple(names)
 
 
-def chunks(shape: tuple[int, ...], itemsize: int, target: int) -> tuple[int, ...]:
-    """Chunk shape of about `target` bytes, split along the first dimension only."""
-    if not shape:
-        return ()
-    inner = tuple(max(1, n) for n in shape[1:])
-    rows = target // max(1, itemsize * math.prod(inner))
-    return (min(max(1, rows), max(1, shape[0])), *inner)
-
-
-def _array_files(files: dict, name: str, array: np.ndarray, variable: xr.Variable, grows: bool) -> dict[str, Any]:
-    empty = grows or is_placeholder(array)
-    with warnings.catch_warnings():
-        # texts of fixed length are not in the Zarr 3 standard yet; zarr and xarray read them back exactly
-        warnings.filterwarnings("ignore", category=zarr.errors.UnstableSpecificationWarning)
-        target = zarr.create_array(
-            MemoryStore(files), name=name, shape=array.shape, dtype=array.dtype, dimension_names=variable.dims, zarr_format=3,
-            chunks=chunks(array.shape, array.dtype.itemsize, ROW_CHUNK if grows else WHOLE_CHUNK),
-            # lz4 with byte shuffle: as cheap as the default and better on fields with noise
-            compressors=ZstdCodec(level=1) if array.dtype.kind == "U" else BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
-            fill_value=array.flat[0] if array.size and empty else array.dtype.type(),
-            attributes=flat_attrs(variable.attrs, f"variable {name!r}"),
-            config={"write_empty_chunks": True},
-        )  # fmt: skip
-        if not empty:
-            target[...] = array
-    return json.loads(files[f"{name}/{ROOT}"].to_bytes())
-
-
 def new_run(template: xr.Dataset, grows: tuple[str, ...], now: float) -> dict[str, bytes]:
     """All files of a run without rows yet, the root document last."""
     arrays = template_arrays(template)
     growing = growing_names(template, arrays, grows)
-    files: dict[str, Any] = {}
-    variables = template.variables
-    metadata = {name: _array_files(files, name, array, variables[name], name in growing) for name, array in arrays.items()}
+    stored, files = {}, {}
+    for name, array in arrays.items():
+        variable, empty = template.variables[name], name in growing or is_placeholder(array)
+        fill = array.flat[0] if array.size and empty else array.dtype.type()
+        attrs = flat_attrs(variable.attrs, f"variable {name!r}")
+        stored[name] = new_array(name, array, variable.dims, attrs, fill, name in growing)
+        files |= {f"{name}/{ROOT}": stored[name].document()} | ({} if empty else stored[name].whole(array))
     record = Record(
         rows=dict.fromkeys(grows, 0), coords=tuple(map(str, template.coords)), growing=growing, created=now, changed=now,
         written=tuple(name for name, array in arrays.items() if name not in growing and not is_placeholder(array)),
+        size=sum(map(len, files.values())),
     )  # fmt: skip
-    files.pop(ROOT, None)
-    whole = {key: value.to_bytes() for key, value in files.items()}
-    record = replace(record, size=sum(map(len, whole.values())))
-    whole[ROOT] = document(flat_attrs(template.attrs, "the run"), record, root_tail(metadata))
-    return whole
+    files[ROOT] = document(flat_attrs(template.attrs, "the run"), record, root_tail(stored))
+    return files
 
 
-def root_tail(metadata: dict[str, Any]) -> str:
+def root_tail(stored: dict[str, Stored]) -> str:
     """The part of the root document that stays the same for the whole run: the consolidated metadata of the arrays."""
-    block = {"kind": "inline", "must_understand": False, "metadata": metadata}
+    block = {"kind": "inline", "must_understand": False, "metadata": {name: array.about for name, array in stored.items()}}
     return ',"consolidated_metadata":' + json.dumps(block, allow_nan=False, separators=(",", ":")) + _END
 
 
@@ -298,19 +267,25 @@ def _dtype(name: str) -> np.dtype:
         return np.dtype(getattr(ml_dtypes, name))
 
 
-def arrays_of(root: bytes) -> dict[str, Any]:
-    """The metadata of each array, as the root document has it."""
-    return json.loads(root)["consolidated_metadata"]["metadata"]
+def arrays_of(root: bytes) -> dict[str, Stored]:
+    """The arrays of a run, as the root document has them; `parse_root` must have passed it."""
+    try:
+        metadata = json.loads(root)["consolidated_metadata"]["metadata"]
+        return {name: Stored(name, about) for name, about in metadata.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreDamaged("Its zarr.json is damaged where the arrays are described.") from error
 
 
-def difference(there: dict[str, Any], asked: dict[str, Any], record: Record, wanted: Record) -> str:
+def difference(there: dict[str, Stored], asked: dict[str, Stored], record: Record, wanted: Record) -> str:
     """What of a template does not fit a run that is there, in words; empty if it fits."""
     if set(there) != set(asked):
         return f"the variables {', '.join(sorted(set(there) ^ set(asked)))} are in one of them only"
     if (set(record.rows), set(record.growing)) != (set(wanted.rows), set(wanted.growing)):
         return f"{', '.join(record.rows) or 'nothing'} grows there, {', '.join(wanted.rows) or 'nothing'} in the template"
-    for name, about in there.items():
-        for key in ("dimension_names", "shape", "data_type"):
-            if about.get(key) != asked[name].get(key):  # without dimensions there are no names
-                return f"the {key.replace('_', ' ')} of {name!r} is {about[key]} there, {asked[name][key]} in the template"
+    for name, array in there.items():
+        for what in ("dims", "shape", "dtype"):
+            if getattr(array, what) != getattr(asked[name], what):
+                return f"{what} of {name!r} is {getattr(array, what)} there, {getattr(asked[name], what)} in the template"
+        if any(array.about.get(key) != asked[name].about[key] for key in ("codecs", "chunk_key_encoding")):
+            return f"the chunks of {name!r} were encoded by another version or program"
     return ""

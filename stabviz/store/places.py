@@ -42,6 +42,7 @@ class Place(Protocol):
     def zarr(self, run_id: str, read_only: bool) -> ZarrStore: ...
     def read(self, run_id: str, name: str) -> bytes: ...
     def write(self, run_id: str, name: str, data: bytes) -> None: ...
+    def write_all(self, run_id: str, files: dict[str, bytes]) -> None: ...
     def remove(self, run_id: str, name: str) -> None: ...
     def occupied(self, run_id: str) -> bool: ...
     def create(self, run_id: str, files: dict[str, bytes]) -> None: ...
@@ -80,6 +81,11 @@ class LocalPlace:
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
+
+    def write_all(self, run_id: str, files: dict[str, bytes]) -> None:
+        """Replace files, each atomically."""
+        for name, data in files.items():
+            self.write(run_id, name, data)
 
     def remove(self, run_id: str, name: str) -> None:
         """Remove one file, if it is there."""
@@ -199,8 +205,6 @@ class FileLock:
         self.folder_seen = self.folder_seen or now
         if now and self.folder_seen and os.path.samestat(now, self.folder_seen) and (self.folder / ROOT).exists():
             return
-        if now and self._holds_path() and not (self.folder / ROOT).exists():
-            shutil.rmtree(self.folder, ignore_errors=True)  # chunks that were under way have made it again
         raise StoreError(f"The run at {self.folder} was deleted while it was being written.")
 
     def release(self) -> None:
@@ -240,6 +244,11 @@ class RemotePlace:
         """Replace one object."""
         self.fs.pipe_file(self._path(run_id, name), data)
 
+    def write_all(self, run_id: str, files: dict[str, bytes]) -> None:
+        """Replace objects, each atomically, many at once."""
+        if files:
+            self.fs.pipe({self._path(run_id, name): data for name, data in files.items()})
+
     def remove(self, run_id: str, name: str) -> None:
         """Remove one object, if it is there."""
         with contextlib.suppress(FileNotFoundError):
@@ -251,9 +260,7 @@ class RemotePlace:
 
     def create(self, run_id: str, files: dict[str, bytes]) -> None:
         """Put all objects, the root document last."""
-        rest = {self._path(run_id, key): data for key, data in files.items() if key != ROOT}
-        if rest:
-            self.fs.pipe(rest)
+        self.write_all(run_id, {key: data for key, data in files.items() if key != ROOT})
         self.write(run_id, ROOT, files[ROOT])
 
     def delete(self, run_id: str) -> None:

@@ -9,27 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from zarr.abc.store import ByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import WrapperStore
 
-from . import layout
+from . import layout, reader
 from .errors import RunNotFound, StoreDamaged, StoreError, StoreReadOnly, sentences
 from .layout import ROOT, Checkpoint, RunInfo, checked_id
 from .places import LocalPlace, Place, RemotePlace
 from .writer import Writer
-
-
-class _Complete(WrapperStore):
-    """Raises where a chunk is missing: Zarr alone would give fill values for a run that was deleted or damaged under its reader."""
-
-    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        value = await super().get(key, prototype, byte_range)
-        if value is None and not key.endswith(ROOT):
-            raise StoreDamaged(f"{self._store}: {key} is missing; the run was deleted or damaged after it was opened.")
-        return value
 
 
 class Store:
@@ -147,18 +133,7 @@ class Store:
                 raise StoreDamaged(f"{where} cannot be read. {error}") from error
 
     def _dataset(self, run_id: str) -> xr.Dataset:
-        layout.parse_root(self._place.read(run_id, ROOT))  # says better than Zarr what is damaged
-        zarr_store = _Complete(self._place.zarr(run_id, read_only=True))
-        dataset = xr.open_zarr(zarr_store, consolidated=True, decode_cf=False, chunks=None, zarr_format=3)
-        dataset.attrs, record = layout.split_attrs(dataset.attrs)  # of this very reading: counts and arrays of one commit
-        for name, variable in dataset.variables.items():
-            if name not in record.growing and name not in record.written:
-                fill = np.asarray(variable.encoding.get("fill_value", variable.attrs.get("_FillValue")), variable.dtype)
-                dataset[name] = variable.copy(data=np.broadcast_to(fill, variable.shape))
-        for variable in dataset.variables.values():
-            variable.attrs.pop("_FillValue", None)
-        dataset = dataset.set_coords([name for name in record.coords if name in dataset.variables])
-        return dataset.isel({dim: slice(0, n) for dim, n in record.rows.items()})
+        return reader.dataset(self._place.read(run_id, ROOT), self._place.zarr(run_id, read_only=True))
 
     def _checkpoint(self, run_id: str) -> Checkpoint | None:
         while True:

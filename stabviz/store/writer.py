@@ -8,24 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 import xarray as xr
-import zarr
-from zarr.core.buffer import Buffer
-from zarr.storage import WrapperStore
 
 from . import layout
+from .chunks import Tail
 from .errors import StoreDamaged, StoreError, sentences
 from .layout import CHECKPOINT, ROOT
 from .places import Place
-
-
-class _Counting(WrapperStore):
-    """Knows the bytes of every file of the run, so that its size costs nothing to tell."""
-
-    sizes: dict[str, int]
-
-    async def set(self, key: str, value: Buffer) -> None:
-        await super().set(key, value)
-        self.sizes[key] = len(value)
 
 
 class Writer:
@@ -57,16 +45,15 @@ class Writer:
             raise StoreDamaged(f"{self.where} has no zarr.json, so it is not a run: delete it or choose another store.") from None
         except StoreDamaged as error:
             raise StoreDamaged(f"The run at {self.where} cannot be continued. {error}") from None
-        metadata, asked = layout.arrays_of(root), layout.arrays_of(fresh[ROOT])
-        if tell := layout.difference(metadata, asked, self._record, layout.parse_root(fresh[ROOT])[1]):
+        self._stored = layout.arrays_of(root)
+        wanted = layout.parse_root(fresh[ROOT])[1]
+        if tell := layout.difference(self._stored, layout.arrays_of(fresh[ROOT]), self._record, wanted):
             raise StoreError(f"The run at {self.where} was begun with another template: {tell}.")
         self._hold.check()
-        self._tail = layout.root_tail(metadata)
+        self._tail = layout.root_tail(self._stored)
         self._place.sweep(self.run_id, self._record.checkpoint)
-        self._store = _Counting(self._place.zarr(self.run_id, read_only=False))
-        self._store.sizes = {key: size for key, size in self._place.sizes(self.run_id).items() if key != ROOT}
-        self._shapes = {name: (tuple(about.get("dimension_names") or ()), tuple(about["shape"])) for name, about in metadata.items()}
-        self._arrays: dict[str, zarr.Array] = {}
+        self._sizes = {key: size for key, size in self._place.sizes(self.run_id).items() if key != ROOT}
+        self._tails: dict[str, Tail] = {}
 
     @property
     def rows(self) -> dict[str, int]:
@@ -109,6 +96,7 @@ class Writer:
         with sentences(self.where, "going back to the checkpoint"):
             self._check()
             rows = self._record.checkpoint_rows if self._record.checkpoint else dict.fromkeys(self._record.rows, 0)
+            self._tails.clear()
             if rows != self._record.rows:
                 self._publish(self._attrs, replace(self._record, rows=dict(rows)))
 
@@ -133,20 +121,13 @@ class Writer:
             raise StoreError(f"The writer of {self.where} is closed.")
         self._hold.check()
 
-    def _array(self, name: str) -> zarr.Array:
-        if name not in self._arrays:
-            # chunks that are all fill value are written too: a missing one is then damage, and -0.0 stays what it is
-            config = {"write_empty_chunks": True}
-            self._arrays[name] = zarr.open_array(self._store, path=name, mode="r+", zarr_format=3, config=config)
-        return self._arrays[name]
-
     def _appended(self, rows: dict[str, dict[str, np.ndarray]]) -> list[tuple[str, int, np.ndarray]]:
         """(variable, first row, block) of each variable, all checked against the run before anything is written."""
         blocks = []
         for dim, group in rows.items():
             if dim not in self._record.rows:
                 raise StoreError(f"{dim!r} does not grow in the run at {self.where}: {', '.join(self._record.rows) or 'nothing'} does.")
-            expected = {name for name in self._record.growing if self._shapes[name][0][0] == dim}
+            expected = {name for name in self._record.growing if self._stored[name].dims[0] == dim}
             if expected != set(group):
                 odd = ", ".join(sorted(expected ^ set(group)))
                 raise StoreError(f"Rows of {dim!r} for {self.where} need all its growing variables; missing or unknown: {odd}.")
@@ -159,9 +140,9 @@ class Writer:
 
     def _fitting(self, name: str, value: np.ndarray, start: int | None) -> np.ndarray:
         """The value in the variable's type, or a sentence why it does not fit; start: its first row, None for a whole variable."""
-        if name not in self._shapes or (start is None and name in self._record.growing):
+        if name not in self._stored or (start is None and name in self._record.growing):
             raise StoreError(f"{name!r} is not a variable of {self.where} that can be written {'whole' if start is None else 'by rows'}.")
-        shape, dtype, value = self._shapes[name][1], self._array(name).dtype, np.asarray(value)
+        shape, dtype, value = self._stored[name].shape, self._stored[name].dtype, np.asarray(value)
         fits = value.shape == shape if start is None else value.shape[1:] == shape[1:] and start + len(value) <= shape[0]
         if not fits:
             there = "" if start is None else f" after {start} rows"
@@ -182,32 +163,36 @@ class Writer:
     ) -> None:  # fmt: skip
         old = self._record
         new = replace(old, rows=rows, commits=old.commits + 1, written=(*old.written, *(n for n in whole if n not in old.written)))
+        files: dict[str, bytes] = {}
+        if packed is not None:
+            new = replace(new, checkpoint=f"{CHECKPOINT}{new.commits:09d}", checkpoint_rows=rows)
+            files[new.checkpoint] = packed
         try:
-            if packed is not None:
-                new = replace(new, checkpoint=f"{CHECKPOINT}{new.commits:09d}", checkpoint_rows=rows)
-                self._place.write(self.run_id, new.checkpoint, packed)
-                self._store.sizes[new.checkpoint] = len(packed)
             for name, start, block in blocks:
-                if len(block):
-                    self._array(name)[start : start + len(block)] = block
+                tail = self._tails.setdefault(name, Tail(self._stored[name]))
+                files |= tail.append(start, block, lambda key: self._place.read(self.run_id, key))
             for name, value in whole.items():
-                self._array(name)[...] = value
+                files |= self._stored[name].whole(value)
+            self._place.write_all(self.run_id, files)
+            self._sizes |= {key: len(data) for key, data in files.items()}
             self._hold.check()
             self._publish(attrs, new)
         except BaseException:
-            if new.checkpoint != old.checkpoint and self._record is old:
-                self._drop(new.checkpoint)
+            if self._record is old:
+                self._tails.clear()  # they hold rows that are not committed
+                self._drop(new.checkpoint if packed is not None else "")
             raise
-        if old.checkpoint and new.checkpoint != old.checkpoint:
+        if old.checkpoint != new.checkpoint:
             self._drop(old.checkpoint)
 
     def _publish(self, attrs: dict[str, Any], record: layout.Record) -> None:
         """The commit itself."""
-        record = replace(record, changed=time.time(), size=sum(self._store.sizes.values()))
+        record = replace(record, changed=time.time(), size=sum(self._sizes.values()))
         self._place.write(self.run_id, ROOT, layout.document(attrs, record, self._tail))
         self._attrs, self._record = attrs, record
 
     def _drop(self, checkpoint: str) -> None:
-        self._store.sizes.pop(checkpoint, None)
+        self._sizes.pop(checkpoint, None)
         with contextlib.suppress(Exception):  # rubbish that the next writer sweeps; the commit itself is decided
-            self._place.remove(self.run_id, checkpoint)
+            if checkpoint:
+                self._place.remove(self.run_id, checkpoint)
