@@ -8,8 +8,6 @@ Needs Python 3.11 or newer with its venv module, and nothing else. Everything is
 this file; a second start finds it there and begins at once.
 """
 
-from __future__ import print_function
-
 import hashlib
 import json
 import os
@@ -34,7 +32,7 @@ def say(text):
 def newer_python():
     """A Python on PATH that is new enough, or None."""
     for minor in range(20, NEEDED[1] - 1, -1):
-        found = shutil.which("python3.%d" % minor)
+        found = shutil.which(f"python3.{minor}")
         if found and subprocess.call([found, "-c", "import venv, ensurepip"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
             return found
     return None
@@ -54,9 +52,9 @@ def require_python():
         return
     other = newer_python()
     if other and os.path.realpath(other) != os.path.realpath(sys.executable):
-        sys.exit(subprocess.call([other, os.path.abspath(__file__)] + sys.argv[1:]))
+        sys.exit(subprocess.call([other, os.path.abspath(__file__), *sys.argv[1:]]))
     if old:
-        sys.exit("stabviz needs Python %d.%d or newer; this is %s (%s)." % (NEEDED + (sys.version.split()[0], sys.executable)))
+        sys.exit(f"stabviz needs Python {NEEDED[0]}.{NEEDED[1]} or newer; this is {sys.version.split()[0]} ({sys.executable}).")
     sys.exit("Python's venv module is missing: install it (Debian, Ubuntu: apt install python3-venv), then start again.")
 
 
@@ -100,16 +98,16 @@ def install(extra):
     current = usable and stamp.get("fingerprint") == want
     if current and extra in stamp.get("extras", ()):
         return
-    if not usable or stamp and stamp.get("root") != ROOT:
+    if not usable or (stamp and stamp.get("root") != ROOT):
         say("making " + VENV)
         try:
             subprocess.check_call([sys.executable, "-m", "venv", "--clear", VENV])
         except (OSError, subprocess.CalledProcessError):
-            sys.exit("stabviz: could not make %s; is the folder writable, and Python's venv module complete?" % VENV)
+            sys.exit(f"stabviz: could not make {VENV}; is the folder writable, and Python's venv module complete?")
     extras = sorted(set(stamp.get("extras", ())) | {extra} if current else {extra})
     names = ",".join(name for name in extras if name)
     say("installing what it needs (a few minutes the first time)")
-    command = [venv_python(), "-m", "pip", "install", "-e", ROOT + ("[%s]" % names if names else "")]
+    command = [venv_python(), "-m", "pip", "install", "-e", ROOT + (f"[{names}]" if names else "")]
     if not sys.stdout.isatty():
         command.insert(4, "-q")
     env = dict(os.environ)
@@ -122,7 +120,7 @@ def install(extra):
             break
         if pause is None:
             sys.exit("stabviz: the packages could not be installed; the lines above say why.")
-        say("that did not work; trying again in %d s" % pause)
+        say(f"that did not work; trying again in {pause} s")
         time.sleep(pause)
     write_stamp(fingerprint=want, root=ROOT, extras=[""] + [name for name in extras if name], browser=None)
 
@@ -172,16 +170,16 @@ def start(arguments):
     install("")
     options = list(arguments)
     if not any(option.split("=")[0] == "--port" for option in options):
-        options = ["--port", str(free_port())] + options
+        options = ["--port", str(free_port()), *options]
     if "--show" not in options and not os.environ.get("CI"):
         options.append("--show")
-    return [venv_python(), "-m", "panel", "serve", os.path.join(ROOT, "app.py")] + options
+    return [venv_python(), "-m", "panel", "serve", os.path.join(ROOT, "app.py"), *options]
 
 
 def test(arguments):
     install("test")
     provide_browser()
-    return [venv_python(), "-m", "pytest"] + list(arguments)
+    return [venv_python(), "-m", "pytest", *arguments]
 
 
 def main(arguments):

@@ -1,0 +1,173 @@
+"""The command line: `stabviz labs | show | run | runs | export | delete | serve`.
+
+A control is an option by its declaration alone. What a person can get wrong is answered with one sentence on
+stderr and exit status 2. jax and panel are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .. import __version__
+from ..lab import UnknownLab, lab
+from . import run, runs, show
+from .texts import INTERRUPTED, OK, WRONG, Refused, option, printable, whole
+
+if TYPE_CHECKING:
+    from ..control import Control
+
+RUN_OPTIONS = ("preset", "system", "seed", "steps", "frames", "set", "kick", "resume", "store", "help")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises instead of printing its usage, and knows no abbreviations."""
+
+    def __init__(self, **settings: Any):
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message[:1].upper()}{message[1:]}; `{self.prog} --help` shows what there is.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 also for a run that diverged: that is a result)."""
+    words = _normal(sys.argv[1:] if argv is None else argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters
+    try:
+        args = _parser(words).parse_args(words)
+        return args.do(args)
+    except (Refused, UnknownLab) as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        if isinstance(error, _expected()):
+            return _complain(error)
+        raise
+
+
+def _complain(error: Exception) -> int:
+    print("stabviz: " + printable(str(error)), file=sys.stderr)
+    return WRONG
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Errors whose message is a sentence for people."""
+    from ..control import ControlError
+    from ..job import RunError
+    from ..record import TooLarge
+    from ..store import StoreError
+
+    return ControlError, RunError, StoreError, TooLarge
+
+
+def _normal(argv: Sequence[str]) -> list[str]:
+    """One spelling of options: `--learning_rate -1e-3` becomes `--learning-rate=-1e-3` (argparse takes that value for an option)."""
+    words: list[str] = []
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if re.fullmatch(r"-(\d|\.\d|inf).*", word) and words and re.fullmatch(r"--[^=]+", words[-1]):
+            words[-1] += "=" + word
+        elif name.startswith("--"):
+            words.append(name.replace("_", "-") + equals + value)
+        else:
+            words.append(word)
+    return words
+
+
+def _parser(words: Sequence[str]) -> _Parser:
+    """The parser of all commands; `run LAB` has that lab's controls as options."""
+    parser = _Parser(prog="stabviz", description="A laboratory for one question, asked of fifty papers: is it stable?")
+    parser.add_argument("--version", action="version", version=f"stabviz {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, do: Any, help: str, **more: Any) -> _Parser:
+        made = commands.add_parser(name, help=help, description=help, **more)
+        made.set_defaults(do=do)
+        return made
+
+    command("labs", show.labs, "list the labs")
+    made = command("show", show.show, "a lab: text, controls, presets, claims")
+    made.add_argument("lab", metavar="LAB")
+    going = command(
+        "run", run.run, "carry out a run and judge the lab's claims",
+        usage="stabviz run LAB [options]\n       stabviz run --resume ID",
+        epilog="`stabviz run LAB --help` shows the controls of that lab. Ctrl-C pauses; the run can be resumed.",
+    )  # fmt: skip
+    _run_options(going, words)
+    listing = command("runs", runs.runs, "list the runs in the store")
+    listing.add_argument("--json", action="store_true", help="as JSON, one object a run")
+    copying = command("export", runs.export, "copy a run to a netCDF file")
+    copying.add_argument("id", metavar="ID")
+    copying.add_argument("path", metavar="PATH")
+    deleting = command("delete", runs.delete, "delete runs from the store")
+    deleting.add_argument("id", metavar="ID", nargs="+")
+    for made in (going, listing, copying, deleting):
+        made.add_argument("--store", metavar="URL", help="folder or address of the store")
+    serving = command("serve", _serve, "serve the pages")
+    serving.add_argument("--port", metavar="N", default="5006", help="default 5006; 0 takes a free one")
+    serving.add_argument("--address", metavar="HOST", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
+    serving.add_argument("--show", action="store_true", help="open it in the browser")
+    return parser
+
+
+def _run_options(parser: _Parser, words: Sequence[str]) -> None:
+    """Options of `run`: those of every run, then the controls of the lab that is named."""
+    parser.add_argument("lab", metavar="LAB", nargs="?", help="the lab, first of all; `stabviz labs` lists them")
+    parser.add_argument("--preset", metavar="NAME", help="start from a preset of the lab")
+    parser.add_argument("--system", metavar="NAME", help="which of the lab's systems (default: the first)")
+    parser.add_argument("--seed", metavar="N", help="whole number; gives problem, initial state and noise")
+    parser.add_argument("--steps", metavar="N", help="length of the run")
+    parser.add_argument("--frames", metavar="N", help="recorded steps")
+    several = {"action": "append", "default": []}
+    parser.add_argument("--set", metavar="STEP:NAME=VALUE", help="turn a control after that step (may be repeated)", **several)
+    parser.add_argument("--kick", metavar="STEP[:NAME[:ARG=VALUE,...]]", help="kick the state after that step (may be repeated)", **several)
+    parser.add_argument("--resume", metavar="ID", help="go on with a run that was paused or broken off")
+    if len(words) < 2 or words[0] != "run" or words[1].startswith("-"):
+        return
+    from ..system import controls, kicks
+
+    chosen = lab(words[1])
+    first = _Parser(add_help=False)
+    first.add_argument("--system")
+    first.add_argument("--preset")
+    given, _ = first.parse_known_args(list(words[2:]))
+    name, cls = run.system_of(chosen, given.system, given.preset)
+    group = parser.add_argument_group(f"controls of {chosen.slug}, {name}")
+    for spec in controls(cls).values():
+        if spec.name in RUN_OPTIONS:  # `steps` is the length itself
+            continue
+        if spec.kind == "bool":
+            group.add_argument(option(spec.name), dest="control_" + spec.name, action=argparse.BooleanOptionalAction, help=_help(spec))
+        else:
+            metavar = {"int": "N", "float": "X", "choice": "NAME"}[spec.kind]
+            group.add_argument(option(spec.name), dest="control_" + spec.name, metavar=metavar, help=_help(spec))
+    touches = "; ".join(f"{k.name} ({', '.join(k.controls)})" for k in kicks(cls).values())
+    parser.epilog = (
+        f"kicks: {touches}\npresets: {', '.join(chosen.presets) or 'none'}\nsystems: {', '.join(chosen.systems)}\n\n{parser.epilog}"
+    )
+
+
+def _help(spec: Control) -> str:
+    """One paragraph of a control for `--help`."""
+    doc = spec.doc.strip().rstrip(".") or spec.label
+    scale = ", logarithmic" if spec.scale == "log" else ""
+    unit = f" [{spec.unit}]" if spec.unit else ""
+    return f"{doc}{unit}: {spec.allowed}{scale} (default {spec.format(spec.default)})".replace("%", "%%")
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from ..app import serve
+
+    serve(port=whole(args.port, "port"), address=args.address, show=args.show)
+    return OK
