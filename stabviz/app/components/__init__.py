@@ -1,0 +1,11 @@
+"""The browser components of the pages. Each file says its parameters and events at its head."""
+
+from stabviz.app.components.browser import Browser
+from stabviz.app.components.claims import Claims, TryThis, card
+from stabviz.app.components.controls import Controls, kick_row, row
+from stabviz.app.components.run_bar import RunBar
+from stabviz.app.components.scrubber import Scrubber
+from stabviz.app.components.tabs import Tabs
+from stabviz.app.components.view_frame import ViewFrame
+
+__all__ = ["Browser", "Claims", "Controls", "RunBar", "Scrubber", "Tabs", "TryThis", "ViewFrame", "card", "kick_row", "row"]

@@ -1,0 +1,61 @@
+"""What our browser components share: plain JavaScript without a build, messages up, parameters down.
+
+The browser never writes parameters. It sends messages, `on(event, callback)` receives them with their fields as keyword
+arguments; Python answers by setting parameters. What a person is turning at that moment is not overwritten by an older
+answer: each message carries a counter, and the state that Python sends back says up to which one it has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import param
+
+HERE = Path(__file__).parent
+
+
+@cache
+def module(name: str) -> str:
+    """The source of a component: what all share, then its own file."""
+    shared = (HERE / "base.js").read_text(encoding="utf-8")
+    return shared + "\n" + (HERE / name).read_text(encoding="utf-8")
+
+
+class Component(pn.custom.JSComponent):
+    """A browser component of ours. `reserve` is the height in pixels that the page keeps free until it is there."""
+
+    css = param.String("", doc="The style sheet, only where the page around does not have it (a notebook).")
+    seen = param.Integer(0, doc="Counter of the last message that Python has dealt with.")
+
+    _esm = "export function render() {}"
+    reserve: int = 0
+
+    def __init__(self, **params: Any):
+        params.setdefault("sizing_mode", "stretch_width")
+        params.setdefault("margin", 0)
+        super().__init__(**params)
+        self._listeners: dict[str, list[Callable[..., None]]] = {}
+
+    def on(self, event: str, callback: Callable[..., None]) -> None:
+        """Call `callback(**fields)` when the browser sends `event`."""
+        self._listeners.setdefault(event, []).append(callback)
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Tell the listeners of `event`."""
+        for callback in self._listeners.get(event, []):
+            callback(**fields)
+
+    def _handle_msg(self, data: Any) -> None:
+        fields = {str(name): value for name, value in data.items()}
+        event, count = str(fields.pop("event")), int(fields.pop("n", 0))
+        with param.parameterized.batch_call_watchers(self):
+            self.seen = max(self.seen, count)
+            handler = getattr(self, f"_got_{event}", None)
+            if handler is None:
+                self.emit(event, **fields)
+            else:
+                handler(**fields)

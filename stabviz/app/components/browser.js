@@ -1,0 +1,32 @@
+export function render({ model }) {
+  const send = sender(model), visible = new Set(), bin = []
+  const listen = (target, event, fn) => { target.addEventListener(event, fn); bin.push(() => target.removeEventListener(event, fn)) }
+  const address = query => location.pathname + query + location.hash
+  const typing = e => e.composedPath().some(x => /^(INPUT|TEXTAREA|SELECT|DIALOG)$/.test(x.tagName) && !/^(range|checkbox|radio)$/.test(x.type) || x.isContentEditable)
+
+  model.on("query", () => { if (location.search !== model.query) history.replaceState({}, "", address(model.query)) })
+  model.on("msg:custom", data => {
+    if (data.do === "push") history.pushState({}, "", address(data.query))
+    if (data.do === "copy") {
+      const ok = navigator.clipboard?.writeText(data.text) ?? Promise.reject()
+      ok.then(() => send("copied", { ok: true }), () => send("copied", { ok: false }))
+    }
+  })
+  listen(window, "popstate", () => send("back", { query: location.search }))
+  listen(window, "keydown", e => {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || typing(e)) return
+    if (!model.keys.includes(e.key)) return
+    e.preventDefault()
+    if (e.key === "k") document.dispatchEvent(new CustomEvent("stabviz:kick"))
+    send("key", { key: e.key })
+  })
+  listen(document, "stabviz:theme", e => send("theme", { name: e.detail }))
+  listen(document, "visibilitychange", () => send("awake", { on: !document.hidden }))
+  const tell = throttle(() => send("views", { slugs: [...visible] }), 100)
+  listen(document, "stabviz:visible", e => { visible[e.detail.on ? "add" : "delete"](e.detail.slug); tell() })
+  for (const [slug, on] of window.__stabviz_visible || []) if (on) visible.add(slug)
+  if (visible.size) tell()
+  const theme = document.documentElement.dataset.theme || "light"
+  if (theme !== model.theme) send("theme", { name: theme })
+  model.on("remove", () => bin.forEach(off => off()))
+}

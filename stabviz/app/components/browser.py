@@ -1,0 +1,61 @@
+"""Browser: what a page must know of the window it is in, and do there. Draws nothing.
+
+Parameters
+    query     set from Python: the address bar follows without a history entry ("?lab=x&eta=0.1", or "" for the bare page)
+    theme     "light" | "dark": what the visitor sees; the session's figures are given it by the shell
+    views     slugs of the ViewFrames that are on the screen
+    awake     bool: the tab is visible
+    keys      single keys that are sent
+Methods
+    push(query)   a new history entry (another page of the app)
+    copy(text)    to the clipboard
+Events
+    key(key)  back(query)  theme(name)  views(slugs)  awake(on)  copied(ok)
+"""
+
+from __future__ import annotations
+
+import param
+
+from stabviz.app.components.base import Component, module
+
+
+class Browser(Component):
+    """The window around the page. Parameters and events: see the head of this file."""
+
+    query = param.String("")
+    theme = param.Selector(default="light", objects=["light", "dark"])
+    views = param.List([])
+    awake = param.Boolean(True)
+    keys = param.List(["r", "s", "0", "k", "f"])
+
+    _esm = module("browser.js")
+
+    def __init__(self, **params):
+        super().__init__(**{"width": 0, "height": 0, "sizing_mode": "fixed", **params})
+
+    def push(self, query: str) -> None:
+        """Another page: the visitor comes back with Back."""
+        self._send_msg({"do": "push", "query": query})
+        self.query = query
+
+    def copy(self, text: str) -> None:
+        """Copy a text; the event `copied` says whether the browser let us."""
+        self._send_msg({"do": "copy", "text": text})
+
+    def _got_back(self, query: str) -> None:
+        self.query = str(query)
+        self.emit("back", query=self.query)
+
+    def _got_theme(self, name: str) -> None:
+        if name in ("light", "dark"):
+            self.theme = name
+            self.emit("theme", name=name)
+
+    def _got_views(self, slugs: list[str]) -> None:
+        self.views = list(slugs)
+        self.emit("views", slugs=self.views)
+
+    def _got_awake(self, on: bool) -> None:
+        self.awake = bool(on)
+        self.emit("awake", on=self.awake)

@@ -1,0 +1,126 @@
+"""The gallery: every lab as a card, in wings, with a search box. Plain HTML; nothing of a lab's mathematics is imported for it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import panel as pn
+
+from stabviz.app import theme
+from stabviz.app.palette import TOKENS
+from stabviz.app.shell import page
+from stabviz.app.text import inline, plain
+
+TITLES = {"pde": "PDE"}
+_ONES = "No One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve Thirteen Fourteen Fifteen Sixteen Seventeen Eighteen Nineteen".split()
+_TENS = "Twenty Thirty Forty Fifty Sixty Seventy Eighty Ninety".split()
+_VARIABLES = {light: f"var(--{name})" for name, (light, _) in TOKENS.items()}
+
+
+def gallery(labs: Mapping[str, Any], scores: Mapping[str, tuple[int, int]] | None = None, search: str = "") -> pn.Template:
+    """The gallery page. `labs` by slug, in order; `scores` are (claims that hold, claims) by slug, where they are known."""
+    return page(body=body(labs, scores or {}), search=search, window_title="stabviz: is it stable?")
+
+
+def body(labs: Mapping[str, Any], scores: Mapping[str, tuple[int, int]]) -> str:
+    """The gallery as HTML."""
+    wings: dict[str, int] = {}
+    for lab in labs.values():
+        wings[lab.wing] = wings.get(lab.wing, 0) + 1
+    chips = [_chip("", f"All {len(labs)}")] + [_chip(wing, f"{TITLES.get(wing, wing.capitalize())} {n}") for wing, n in wings.items()]
+    cards = [card(slug, lab, scores.get(slug)) for slug, lab in labs.items()]
+    many = f"{number(len(labs))} {'paper as a running system' if len(labs) == 1 else 'papers as running systems'}"
+    return (
+        f'<div class="gal"><h1>Is it stable?</h1><p class="lead">{many}. Turn a control, kick the state, watch what lasts, '
+        "and see which of the paper’s statements hold.</p>"
+        f'<nav class="chips" aria-label="Wings">{"".join(chips)}</nav><div class="grid">{"".join(cards)}</div>'
+        '<p class="none" hidden>Nothing has these words. Try fewer, or another wing.</p></div>'
+    )
+
+
+def _chip(wing: str, text: str) -> str:
+    href = f"?wing={quote(wing)}" if wing else "?"
+    return f'<a class="chip" href="{href}" data-wing="{escape(wing)}" aria-current="{str(not wing).lower()}">{escape(text)}</a>'
+
+
+def card(slug: str, lab: Any, score: tuple[int, int] | None = None) -> str:
+    """One lab as a link: picture, title, what you will see, paper, and how many claims hold where that is known."""
+    held = f"<b>{score[0]} of {score[1]} hold</b>" if score else ""
+    words = " ".join([slug, lab.wing, lab.title, lab.tagline, *paper_words(lab.paper), *claim_words(lab)])
+    return (
+        f'<a class="card lab" href="?lab={quote(slug)}" data-wing="{escape(lab.wing)}" data-search="{escape(plain(words).lower())}">'
+        f'<div class="pic" aria-hidden="true">{picture(lab)}</div><div class="pad"><h2>{escape(lab.title)}</h2><p>{inline(lab.tagline)}</p>'
+        f'<div class="f"><span>{escape(cite(lab.paper))}</span>{held}</div></div></a>'
+    )
+
+
+def cite(paper: Any) -> str:
+    """Authors and year, short: "Wu and Su 2023", "Banik et al. 2022"."""
+    if paper is None:
+        return ""
+    names = _authors(paper.authors)
+    last = [name.split(",")[0].split()[-1] for name in names]
+    who = " and ".join(last) if len(last) <= 2 else f"{last[0]} et al."
+    return f"{who} {paper.year}"
+
+
+def _authors(authors: str | Iterable[str]) -> list[str]:
+    if not isinstance(authors, str):
+        return [name for name in authors if name.strip()]
+    return [name.strip() for name in re.split(r"\s*(?:;|,| and | & )\s*", authors) if name.strip()]
+
+
+def paper_words(paper: Any) -> list[str]:
+    """What of a paper can be searched."""
+    if paper is None:
+        return []
+    return [paper.title, " ".join(_authors(paper.authors)), str(paper.venue), str(paper.year)]
+
+
+def claim_words(lab: Any) -> list[str]:
+    """The statements of a lab's claims. A lab whose claims cannot be read is still in the gallery."""
+    try:
+        return [claim.statement for claim in lab.claims]
+    except Exception:
+        return []
+
+
+def picture(lab: Any) -> str:
+    """The thumbnail: SVG inlined with its colours tied to the theme, a bitmap as data, or the logo, faint."""
+    source = getattr(lab, "thumbnail", None)
+    if isinstance(source, str) and source.lstrip().startswith("<"):
+        return themed(source)
+    path = Path(source) if source else None
+    if path is None or not path.is_file():
+        return f'<div style="opacity:.16;height:100%;padding:28px">{theme.logo()}</div>'
+    return _from_file(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _from_file(path: Path, changed: int) -> str:
+    if path.suffix == ".svg":
+        return themed(path.read_text(encoding="utf-8"))
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="" loading="lazy" src="data:image/{path.suffix.lstrip(".")};base64,{data}">'
+
+
+def themed(svg: str) -> str:
+    """The SVG with each colour that is a light token replaced by the variable of the theme."""
+    svg = re.sub(r"<\?xml[^>]*\?>|<!DOCTYPE[^>]*>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    return re.sub(r"#[0-9a-fA-F]{6}\b", lambda m: _VARIABLES.get(m[0].lower(), m[0]), svg).strip()
+
+
+def number(n: int) -> str:
+    """A whole number below a hundred as a word, as a sentence begins with it."""
+    if not 0 <= n < 100:
+        return str(n)
+    if n < 20:
+        return _ONES[n]
+    return _TENS[n // 10 - 2] + (f"-{_ONES[n % 10].lower()}" if n % 10 else "")

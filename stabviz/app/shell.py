@@ -1,0 +1,115 @@
+"""The shell of every page: top bar, head with tabs, the three columns, theme, keys. Components go into named areas.
+
+    template = page("SGD stability", tagline=..., browser=Browser(), left=[controls], middle=[run_bar], views=frames,
+                    dock=[scrubber], right=[claims, try_this], tabs=[("live", "Live"), ("theory", "Theory")], panes={"theory": [column]})
+    template.servable()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import panel as pn
+
+from stabviz.app import figures, theme
+from stabviz.app.components import Browser, Tabs
+from stabviz.app.palette import Theme
+
+NAV = (("labs", "Labs", "?"),)  # other pages are added here when they exist
+KEYS = (("r", "run, pause, resume"), ("s", "one frame"), ("0", "reset"), ("k", "kick"), ("f", "follow"), ("/", "search"), ("?", "this list"))
+GAP = 12
+
+
+def visitor_theme() -> Theme:
+    """The theme that the visitor's cookie asks for; the browser corrects it where there is none."""
+    return "dark" if (pn.state.cookies or {}).get(theme.COOKIE) == "dark" else "light"
+
+
+def page(
+    title: str = "",
+    *,
+    tagline: str = "",
+    description: str = "Is it stable? Papers as running systems.",
+    window_title: str = "",
+    here: str = "labs",
+    search: str = "",
+    body: str = "",
+    browser: Browser | None = None,
+    tabs: Sequence[tuple[str, str]] = (),
+    tab: str = "live",
+    left: Iterable[Any] = (),
+    middle: Iterable[Any] = (),
+    views: Iterable[Any] = (),
+    dock: Iterable[Any] = (),
+    right: Iterable[Any] = (),
+    panes: Mapping[str, Iterable[Any]] | None = None,
+) -> pn.Template:
+    """A whole page. `tagline` and `body` are HTML; the areas take Panel objects; `tabs` are (slug, title), the first one is the live page.
+
+    The returned template has the attribute `sv_tabs`, the `Tabs` component (or None).
+    """
+    areas = {"left": list(left), "middle": list(middle), "views": list(views), "dock": list(dock), "right": list(right)}
+    parts = {name: list(objects) for name, objects in (panes or {}).items()}
+    chosen = visitor_theme()
+    figures.begin_theme(pn.state.curdoc, chosen)
+    known = {slug for slug, _ in tabs}
+    tab = tab if tab in known or not known else tabs[0][0]
+    context = {
+        "title": title,
+        "tagline": tagline,
+        "description": description,
+        "css": theme.css(),
+        "font_css": theme.font_css(),
+        "script": theme.read("shell.js"),
+        "logo": theme.logo(),
+        "favicon": theme.favicon(),
+        "nav": [{"title": text, "href": href, "here": name == here} for name, text, href in NAV],
+        "search": search,
+        "body": body,
+        "lab": any(areas.values()),
+        "tabs": bool(tabs),
+        "tab": tab,
+        "panes": list(parts),
+        "shortcuts": KEYS,
+        "reserve": {name: _height(objects, grid=name == "views") for name, objects in areas.items()},
+    }
+    template = pn.Template(theme.read("shell.html"))
+    template.add_variable("sv", context)
+    template.add_variable("app_favicon", "")
+    template.add_variable("apple_icon", "")
+    template.add_variable("html_attrs", f'data-theme="{chosen}"')
+    for name, objects in {**areas, **{f"pane-{name}": objects for name, objects in parts.items()}}.items():
+        for i, obj in enumerate(objects):
+            template.add_panel(f"{name.replace('-', '_')}_{i}", obj, tags=[name])
+    bar = Tabs(tabs=[{"slug": slug, "title": text} for slug, text in tabs], value=tab) if tabs else None
+    if bar is not None:
+        template.add_panel("tabs_0", bar, tags=["tabs"])
+    if browser is not None:
+        browser.theme = chosen
+        browser.on("theme", _change_theme)
+        template.add_panel("hidden_0", browser, tags=["hidden"])
+    template.sv_tabs = bar  # type: ignore[attr-defined]
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.title = window_title or (f"{title} - stabviz" if title else "stabviz")
+    return template
+
+
+def _change_theme(name: str) -> None:
+    figures.set_theme(pn.state.curdoc, "dark" if name == "dark" else "light")
+
+
+def _height(objects: Iterable[Any], grid: bool = False) -> int:
+    """The height that a column needs on a wide screen, so that nothing jumps when its components arrive."""
+    total, half = 0, 0
+    for obj in objects:
+        if not getattr(obj, "visible", True):
+            continue
+        height = int(getattr(obj, "reserve", 0) or 0)
+        if grid and not getattr(obj, "wide", False) and not half:
+            total, half = total + height + GAP, 1
+        elif grid and not getattr(obj, "wide", False):
+            half = 0
+        else:
+            total, half = total + height + GAP, 0
+    return max(0, total - GAP)
