@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -23,8 +24,8 @@ def _used(f: Any, system: System) -> set[str]:
     return {path for path, flag in zip(paths, used, strict=True) if flag}
 
 
-def uses(system: System, problem: Any, state: Any) -> dict[str, set[str]]:
-    """For each method, the traced controls that it uses. `problem` and `state`: as made for this System."""
+def uses(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | None = None) -> dict[str, set[str]]:
+    """For each method, the traced controls that it uses. `problem`, `state`, `needed`: as made for this System."""
     if isinstance(system, HostSystem):
         return {method: set(controls(system)) for method in METHODS}
     bits = dict(system.precision).get("step", 32)
@@ -40,16 +41,16 @@ def uses(system: System, problem: Any, state: Any) -> dict[str, set[str]]:
             + [getattr(s, m)(problem, state) for m, w in watches(s).items() if not w.host],
             "stop": lambda s: s.stop(problem, state),
         }
-        if not getattr(type(system).problem, "_stabviz_host", False) and not dict(system.needs):
-            calls["problem"] = lambda s: s.problem(key)
+        if not getattr(type(system).problem, "_stabviz_host", False) and set(system.needs) == set(needed or {}):
+            calls["problem"] = lambda s: s.problem(key, **(needed or {}))
         found = {method: _used(lambda s, call=call: jax.tree.leaves(call(s)), system) for method, call in calls.items()}
     # Where it cannot be traced on its own (host work, other runs' states), every control may enter it.
     return {"problem": {n for n, spec in controls(system).items() if not spec.static}} | found
 
 
-def acts(system: System, problem: Any, state: Any) -> dict[str, str]:
+def acts(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | None = None) -> dict[str, str]:
     """`"at once"`, `"at reset"` or `"no part"` for each control of a System, in its present choice of static ones."""
-    by = uses(system, problem, state)
+    by = uses(system, problem, state, needed)
     live = by["step"] | by["observe"] | by["stop"]
     start = by["problem"] | by["init"] | by["begin"] | by["given"]
     answer = {}

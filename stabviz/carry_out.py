@@ -105,4 +105,4 @@ def what_turning_does(plan: Plan) -> dict[str, str]:
     """For each control: `"at once"`, `"at reset"` or `"no part"` in the present choice."""
     simulation = Simulation(plan, {name: jax.tree.map(to_host, carry_out(p)[1].state) for name, p in plan.needs.items()})
     simulation.prepare()
-    return acts(plan.system, simulation.problem, simulation.first.state)
+    return acts(plan.system, simulation.problem, simulation.first.state, simulation.needed)

@@ -23,6 +23,8 @@ from .system import HostSystem, Observable, System
 CAPACITY = 64
 """Frames that one compiled call can hold."""
 CAPACITY_BYTES = 32e6
+ENDED = "ended code"
+"""Name of the column that tells, in a batch, which members had ended at a frame."""
 
 
 class ContractError(TypeError):
@@ -170,6 +172,8 @@ def advance(
     """
     observables = system.observables
     shapes = jax.eval_shape(lambda c: look(system, problem, c, keep), carry)
+    if batched:
+        shapes[ENDED] = jax.ShapeDtypeStruct((), jnp.int32)
     buffers = {name: jnp.zeros((counts.shape[0] + 1, *x.shape), x.dtype) for name, x in shapes.items()}
 
     def one(j: Any, inner: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
@@ -187,8 +191,9 @@ def advance(
         carry = Carry(state, aux, carry.since + jnp.where(live, counts[i], 0), carry.ended)
 
         def frame(c: Carry) -> tuple[dict[str, Any], Carry]:
-            fresh = aux_start(system, {name: x for name, x in aux_shapes.items()})
-            return look(system, problem, c, keep), Carry(c.state, fresh, jnp.zeros_like(c.since), _ended(system, problem, c))
+            ended = _ended(system, problem, c)
+            row = look(system, problem, c, keep) | ({ENDED: ended} if batched else {})
+            return row, Carry(c.state, aux_start(system, aux_shapes), jnp.zeros_like(c.since), ended)
 
         def nothing(c: Carry) -> tuple[dict[str, Any], Carry]:
             return {name: jnp.zeros(x.shape, x.dtype) for name, x in shapes.items()}, c
@@ -230,6 +235,7 @@ class Compiled:
 
     def __init__(self, size: int = 256):
         self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._making: dict[Any, threading.Lock] = {}
         self._lock = threading.Lock()
         self._size = size
         self.count = 0
@@ -242,13 +248,19 @@ class Compiled:
             if key in self._programs:
                 self._programs.move_to_end(key)
                 return self._programs[key]
-        program = jax.jit(functools.partial(f, **static)).lower(*args).compile()
-        with self._lock:
-            self.count += 1
-            self._programs[key] = program
-            while len(self._programs) > self._size:
-                self._programs.popitem(last=False)
-        return program
+            mine = self._making.setdefault(key, threading.Lock())
+        with mine:  # two runs that need the same new program: one compiles, the other waits
+            with self._lock:
+                if key in self._programs:
+                    return self._programs[key]
+            program = jax.jit(functools.partial(f, **static)).lower(*args).compile()
+            with self._lock:
+                self.count += 1
+                self._programs[key] = program
+                self._making.pop(key, None)
+                while len(self._programs) > self._size:
+                    self._programs.popitem(last=False)
+            return program
 
     def has(self, name: str, *args: Any, **static: Any) -> bool:
         """Whether the program is there already."""

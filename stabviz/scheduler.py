@@ -45,6 +45,7 @@ class Scheduler:
         self._lock = threading.Condition()
         self._closed = False
         count = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
+        self.workers = count
         self._threads = [threading.Thread(target=self._work, name=f"stabviz-{i}", daemon=True) for i in range(count)]
         for thread in self._threads:
             thread.start()
@@ -61,6 +62,13 @@ class Scheduler:
             return run
         needed = {name: self.submit(before, lab) for name, before in plan.needs.items()}
         return self._add(Run(plan, self, lab), needed, paused)
+
+    def submit_study(self, study: Any, of: Any) -> Any:
+        """The run of a study (`stabviz.studies.Study`) of a Lab or a System. Returns at once."""
+        from .studies import StudyRun
+
+        job = StudyRun(study, of, self, lab=None if hasattr(of, "step") else of)
+        return self._add(job, {}, False)
 
     def get(self, run_id: str) -> Run | None:
         """The run of that name, if it is in memory."""
@@ -79,7 +87,7 @@ class Scheduler:
         self._runs.move_to_end(run_id)
         return run
 
-    def _add(self, run: Run, needed: dict[str, Run], paused: bool) -> Run:
+    def _add(self, run: Any, needed: dict[str, Run], paused: bool) -> Any:
         run.needed = needed
         run._paused = paused
         with self._lock:

@@ -413,7 +413,8 @@ class Simulation:
         """Turn controls; the problem is made anew where they act on it at once."""
         self.exact = with_controls(self.exact, **intervention.values)
         self.system = self._cast(self.exact)
-        if not self.hosted and set(intervention.values) & uses(self.plan.system, self._with_references(self.base), self.first.state)["problem"]:
+        entering = uses(self.plan.system, self.problem, self.first.state, self.needed)["problem"] if not self.hosted else set()
+        if set(intervention.values) & entering:
             self.base = self._problem(self.exact)
             self.problem = self._with_references(self.base)
 

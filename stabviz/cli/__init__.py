@@ -87,7 +87,7 @@ def _normal(argv: Sequence[str]) -> list[str]:
 
 def _parser(words: Sequence[str]) -> _Parser:
     """The parser of all commands; `run LAB` has that lab's controls as options."""
-    parser = _Parser(prog="stabviz", description="A laboratory for one question, asked of fifty papers: is it stable?")
+    parser = _Parser(prog="stabviz", description="A laboratory for one question: is it stable?")
     parser.add_argument("--version", action="version", version=f"stabviz {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 

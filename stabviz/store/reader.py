@@ -40,7 +40,10 @@ class _Lazy(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         if not self.written:
-            return np.broadcast_to(self.stored.fill, self.shape)[key]
+            value = np.broadcast_to(self.stored.fill, self.shape)
+            for axis in reversed(range(value.ndim)):  # one axis after the other, since arrays in a key mean their product
+                value = value[(slice(None),) * axis + (key[axis],)]
+            return np.array(value)
         array = zarr.Array(zarr.AsyncArray(self.stored.about, StorePath(self.store, self.stored.name)))
         basic = all(isinstance(k, slice | int | np.integer) for k in key)
         return np.asarray(array[key] if basic else array.oindex[key], self.dtype)

@@ -127,6 +127,8 @@ class Writer:
         for dim, group in rows.items():
             if dim not in self._record.rows:
                 raise StoreError(f"{dim!r} does not grow in the run at {self.where}: {', '.join(self._record.rows) or 'nothing'} does.")
+            if not group:
+                continue
             expected = {name for name in self._record.growing if self._stored[name].dims[0] == dim}
             if expected != set(group):
                 odd = ", ".join(sorted(expected ^ set(group)))
