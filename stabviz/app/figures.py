@@ -11,7 +11,20 @@ from typing import Any
 
 import panel as pn
 from bokeh.document import Document
-from bokeh.models import Axis, CustomJSTickFormatter, Grid, LegendItem, LinearAxis, LogAxis, Plot, Span, Toolbar, WheelZoomTool
+from bokeh.models import (
+    Axis,
+    BasicTicker,
+    CustomJSTicker,
+    CustomJSTickFormatter,
+    FixedTicker,
+    Grid,
+    LinearAxis,
+    LogAxis,
+    Plot,
+    Span,
+    Title,
+    Toolbar,
+)
 
 from stabviz.app.palette import LIGHT, Theme, swap
 
@@ -33,6 +46,20 @@ const steps = log ? all : all.filter(t => t % 100 != 0)
 if (a >= 1e6 && (log || all.every(t => t % 1e5 == 0))) return text(tick / 1e6, 5) + "M"
 if (a >= 1e3 && (log || steps.length == 0)) return text(tick / 1e3, 6) + "k"
 return text(tick, 6)
+"""
+
+# Decades, every so many that at most six are shown; 1, 2, 5 where there are few of them.
+_LOG_TICKS = """
+const lo = Math.min(cb_data.range.start, cb_data.range.end), hi = Math.max(cb_data.range.start, cb_data.range.end)
+if (!(lo > 0) || !isFinite(hi)) return []
+const a = Math.log10(lo) - 1e-9, b = Math.log10(hi) + 1e-9, out = []
+const heads = b - a < 0.7 ? [1, 1.5, 2, 3, 4, 5, 6, 8] : b - a < 1.6 ? [1, 2, 5] : [1]
+const every = heads.length > 1 ? 1 : Math.ceil((b - a) / most)
+for (let e = Math.ceil(a - (heads.length > 1 ? 1 : 0)); e <= b; e++) {
+  if (((e % every) + every) % every != 0) continue
+  for (const m of heads) { const t = Math.log10(m) + e; if (t >= a && t <= b) out.push(m * 10 ** e) }
+}
+return out
 """
 
 _themes: weakref.WeakKeyDictionary[Document, Theme] = weakref.WeakKeyDictionary()
@@ -65,6 +92,9 @@ def hook(plot: Any, element: Any) -> None:
         return
     if "stabviz" not in figure.tags:
         style(figure)
+    else:
+        _grids(figure)  # HoloViews has just set these again
+        _labels(figure)
     document = figure.document or getattr(plot, "document", None) or pn.state.curdoc
     if theme_of(document) == "dark":
         swap(figure.references(), "dark")
@@ -74,28 +104,48 @@ def style(figure: Plot) -> Plot:
     """Dress a Bokeh figure (in light colours)."""
     figure.tags = [*figure.tags, "stabviz"]
     figure.update(background_fill_color=None, border_fill_color=None, outline_line_color=None)
-    figure.update(min_border_left=44, min_border_right=12, min_border_top=10, min_border_bottom=34)
+    figure.update(min_border_left=36, min_border_right=10, min_border_top=6, min_border_bottom=20)
     if figure.title is not None:
         figure.title.visible = False
-    _toolbar(figure.toolbar)
+    _toolbar(figure)
     for axis in figure.select({"type": Axis}):
         _axis(axis, horizontal=axis in figure.below or axis in figure.above)
-    for grid in figure.select({"type": Grid}):
-        rule = LIGHT["rule"] if grid.dimension == 1 else None
-        grid.update(grid_line_color=rule, minor_grid_line_color=None, grid_line_width=1, level="underlay")
+    _grids(figure)
     for legend in figure.legend or []:
         legend.update(background_fill_color=None, border_line_color=None, label_text_color=LIGHT["soft"], label_text_font=FONT)
         legend.update(label_text_font_size=SIZE, padding=0, spacing=2, glyph_width=16, margin=0)
-        assert all(isinstance(item, LegendItem) for item in legend.items)
+    _labels(figure)
     return figure
 
 
-def _toolbar(toolbar: Toolbar) -> None:
-    toolbar.autohide = True
-    toolbar.logo = None
-    for tool in toolbar.tools:
-        if isinstance(tool, WheelZoomTool):  # the page scrolls; zoom by wheel is asked for in the toolbar
-            toolbar.active_scroll = None
+def _grids(figure: Plot) -> None:
+    for grid in figure.select({"type": Grid}):
+        rule = LIGHT["rule"] if grid.dimension == 1 else None
+        grid.update(grid_line_color=rule, minor_grid_line_color=None, grid_line_width=1, level="underlay")
+        grid.ticker = next((axis.ticker for axis in (figure.left if grid.dimension == 1 else figure.below)), grid.ticker)
+
+
+def _labels(figure: Plot) -> None:
+    """The names of the axes as quiet lines: x below at the right end, y above at the left (never turned on its side)."""
+    for place, axes, align in (("below", figure.below, "right"), ("above", figure.left, "left")):
+        axis = next((a for a in axes if isinstance(a, Axis)), None)
+        if axis is None or not axis.axis_label:
+            continue
+        name = f"label-{place}"
+        line = figure.select_one({"name": name, "type": Title})
+        if line is None:
+            line = Title(name=name, align=align, text_color=LIGHT["soft"], text_font=FONT, text_font_size=SIZE, text_font_style="normal")
+            line.update(standoff=2, text_line_height=1.0)
+            figure.add_layout(line, place)
+        line.text = str(axis.axis_label)
+        axis.axis_label = None
+
+
+def _toolbar(figure: Plot) -> None:
+    toolbar = figure.toolbar
+    if isinstance(toolbar, Toolbar):
+        toolbar.update(autohide=True, logo=None, active_scroll=None)  # the page scrolls; zoom by wheel is asked for in the toolbar
+    figure.update(toolbar_inner=True, toolbar_location="right")
 
 
 def _axis(axis: Axis, horizontal: bool) -> None:
@@ -113,12 +163,16 @@ def _axis(axis: Axis, horizontal: bool) -> None:
         axis_label_standoff=2,
         major_label_standoff=4,
     )
-    if horizontal:
-        axis.axis_label_align = "end"
-    if isinstance(axis, (LinearAxis, LogAxis)) and not axis.major_label_overrides:
-        axis.formatter = CustomJSTickFormatter(code=_TICKS, args={"log": isinstance(axis, LogAxis)})
-    if isinstance(axis, LogAxis):
-        axis.ticker.num_minor_ticks = 0
+    if not isinstance(axis, (LinearAxis, LogAxis)) or axis.major_label_overrides:
+        return
+    log = isinstance(axis, LogAxis)
+    axis.formatter = CustomJSTickFormatter(code=_TICKS, args={"log": log})
+    if isinstance(axis.ticker, FixedTicker):
+        return
+    if log:
+        axis.ticker = CustomJSTicker(major_code=_LOG_TICKS, minor_code="return []", args={"most": 6 if horizontal else 5})
+    elif isinstance(axis.ticker, BasicTicker):
+        axis.ticker.update(desired_num_ticks=6 if horizontal else 4, num_minor_ticks=0)
 
 
 def moment(figure: Plot, at: float | None) -> Span:

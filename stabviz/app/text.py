@@ -16,6 +16,14 @@ _GREEK = dict(
         strict=True,
     )
 )
+_SIGNS = {
+    "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ll": "≪", "gg": "≫", "ne": "≠", "neq": "≠", "approx": "≈", "sim": "∼", "propto": "∝",
+    "to": "→", "times": "×", "cdot": "·", "pm": "±", "odot": "⊙", "in": "∈", "infty": "∞", "partial": "∂", "nabla": "∇", "ell": "ℓ",
+    "ldots": "…", "dots": "…", "lVert": "‖", "rVert": "‖", "|": "‖", "langle": "⟨", "rangle": "⟩", "circ": "∘", "prime": "′",
+}  # fmt: skip
+_UPRIGHT = "ln log exp max min sin cos tan tanh arg sup inf det dim tr Tr Pr".split()
+_SPACED = "=<>≤≥≪≫≠≈∼∝→×±∈+−"
+_TOKEN = re.compile(r"\\(?:mathrm|text|operatorname)\{([^{}\\]*)\}|\\([A-Za-z]+|\|)\s*|\\([,;:! ])|([_^])(?:\{([^{}]*)\}|(\\[A-Za-z]+|.))|(\s+)|([^\\{}])")
 _WORD = re.compile(r"\\([A-Za-z]+)\s?")
 _SUB = re.compile(r"_(?:\{([^{}]*)\}|(.))")
 _SUP = re.compile(r"\^(?:\{([^{}]*)\}|(.))")
@@ -41,11 +49,54 @@ def mathml(tex: str, block: bool = False) -> str:
         return f"<code>{escape(tex)}</code>"
 
 
+def _simple(tex: str) -> str | None:
+    """A formula in a line as HTML: letters in italic serif, the rest as the text around. None where it needs two dimensions."""
+    made, at = [], 0
+    while at < len(tex):
+        token = _TOKEN.match(tex, at)
+        if token is None:
+            return None
+        at = token.end()
+        upright, command, space, script, group, single, blank, char = token.groups()
+        if upright is not None:
+            made.append(escape(upright, quote=False) + "\u00a0")
+        elif command in _UPRIGHT:
+            made.append(command + "\u00a0")
+        elif command in ("left", "right"):
+            continue
+        elif command is not None:
+            if command not in _SIGNS and command not in _GREEK:
+                return None
+            sign = _SIGNS.get(command)
+            made.append(_spaced(sign) if sign else f"<i>{_GREEK[command]}</i>")
+        elif script is not None:
+            inner = _simple(group if group is not None else single)
+            if inner is None:
+                return None
+            made.append(f"<{'sub' if script == '_' else 'sup'}>{inner.strip()}</{'sub' if script == '_' else 'sup'}>")
+        elif char is not None:
+            char = "−" if char == "-" else char
+            made.append(f"<i>{char}</i>" if char.isalpha() else _spaced(char, first=not "".join(made).strip()))
+    return "".join(made).replace("\u00a0(", "(").strip()
+
+
+def _spaced(sign: str, first: bool = False) -> str:
+    text = escape(sign, quote=False)
+    return text if first or sign not in _SPACED else f"\u00a0{text} "
+
+
+@lru_cache(maxsize=4096)
+def formula(tex: str) -> str:
+    """A formula within a sentence: plain HTML where a line is enough, MathML otherwise."""
+    simple = _simple(tex.strip())
+    return mathml(tex) if simple is None else f'<span class="math">{simple}</span>'
+
+
 @lru_cache(maxsize=4096)
 def inline(text: str) -> str:
     """A sentence as HTML; what stands between dollar signs is mathematics."""
     parts = _MATH.split(text)
-    return "".join(mathml(part) if i % 2 else escape(part, quote=False) for i, part in enumerate(parts))
+    return "".join(formula(part) if i % 2 else escape(part, quote=False) for i, part in enumerate(parts))
 
 
 def plain(text: str) -> str:

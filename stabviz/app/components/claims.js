@@ -43,7 +43,7 @@ export function render({ model, el }) {
   dress(model, el)
   const send = sender(model), made = new Map()
   const title = h("span"), tally = h("span", { class: "tally" })
-  const list = h("div", { class: "card claims", role: "list" }, h("p", { class: "cap", role: "presentation" }, title, tally))
+  const list = h("div", { class: "card claimlist", role: "list" }, h("p", { class: "cap", role: "presentation" }, title, tally))
   el.replaceChildren(list)
   const show = () => {
     set(title, model.title)

@@ -30,7 +30,7 @@ class ViewFrame(Component):
     title = param.String("")
     sentence = param.String("")
     pane = Child()
-    slot = param.Integer(190)
+    slot = param.Integer(176)
     wide = param.Boolean(False)
     empty = param.String("")
     stale = param.Boolean(False)
@@ -41,7 +41,7 @@ class ViewFrame(Component):
     def __init__(self, **params: Any):
         if params.get("wide"):
             params.setdefault("styles", {"grid-column": "1 / -1"})
-            params.setdefault("slot", 280)
+            params.setdefault("slot", 268)
         super().__init__(**params)
 
     @property
