@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .. import __version__
 from ..lab import UnknownLab, lab
 from . import run, runs, show
-from .texts import INTERRUPTED, OK, WRONG, Refused, option, printable, whole
+from .texts import INTERRUPTED, OK, WRONG, Refused, near, option, printable, whole
 
 if TYPE_CHECKING:
     from ..control import Control
@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters
     try:
-        args = _parser(words).parse_args(words)
+        args, extra = _parser(words).parse_known_args(words)
+        if extra:
+            raise _unknown(extra[0], args.parser)
         return args.do(args)
     except (Refused, UnknownLab) as error:
         return _complain(error)
@@ -59,6 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _complain(error: Exception) -> int:
     print("stabviz: " + printable(str(error)), file=sys.stderr)
     return WRONG
+
+
+def _unknown(word: str, parser: argparse.ArgumentParser) -> Refused:
+    """The error for a word that a command does not know."""
+    name = word.partition("=")[0]
+    if not name.startswith("-"):
+        return Refused(f"{parser.prog.split()[-1]} takes no {name[:60]!r}; `{parser.prog} --help` shows what there is.")
+    return near("option", name, (known for known in parser._option_string_actions if known.startswith("--")))
 
 
 def _expected() -> tuple[type[Exception], ...]:
@@ -93,7 +103,7 @@ def _parser(words: Sequence[str]) -> _Parser:
 
     def command(name: str, do: Any, help: str, **more: Any) -> _Parser:
         made = commands.add_parser(name, help=help, description=help, **more)
-        made.set_defaults(do=do)
+        made.set_defaults(do=do, parser=made)
         return made
 
     command("labs", show.labs, "list the labs")
@@ -167,7 +177,8 @@ def _help(spec: Control) -> str:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    port = whole(args.port, "port")
     from ..app import serve
 
-    serve(port=whole(args.port, "port"), address=args.address, show=args.show)
+    serve(port=port, address=args.address, show=args.show)
     return OK

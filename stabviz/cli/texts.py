@@ -18,9 +18,9 @@ class Refused(Exception):
 
 def near(what: str, name: str, known: Iterable[str]) -> Refused:
     """The error for a name that is not known, with what is like it."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    advice = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(known)}." if known else "there is none."
+    by = {other.lstrip("-"): other for other in known}
+    close = [by[match] for match in difflib.get_close_matches(name.lstrip("-"), by, n=3, cutoff=0.6)]
+    advice = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(by.values()) or 'none'}."
     return Refused(f"There is no {what} {name[:60]!r}; {advice}")
 
 
