@@ -139,7 +139,7 @@ def _run_options(parser: _Parser, words: Sequence[str]) -> None:
     parser.add_argument("--seed", metavar="N", help="whole number; gives problem, initial state and noise")
     parser.add_argument("--steps", metavar="N", help="length of the run")
     parser.add_argument("--frames", metavar="N", help="recorded steps")
-    several = {"action": "append", "default": []}
+    several: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--set", metavar="STEP:NAME=VALUE", help="turn a control after that step (may be repeated)", **several)
     parser.add_argument("--kick", metavar="STEP[:NAME[:ARG=VALUE,...]]", help="kick the state after that step (may be repeated)", **several)
     parser.add_argument("--resume", metavar="ID", help="go on with a run that was paused or broken off")
