@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -89,16 +88,21 @@ class Stored:
 def new_array(name: str, array: np.ndarray, dims: tuple[str, ...], attrs: dict[str, Any], fill: Any, grows: bool) -> Stored:
     """Metadata for an array like this one, made by Zarr."""
     files: dict[str, Any] = {}
-    with warnings.catch_warnings():
-        # texts of fixed length are not in the Zarr 3 standard yet; zarr and xarray read them back exactly
-        warnings.filterwarnings("ignore", category=zarr.errors.UnstableSpecificationWarning)
-        zarr.create_array(
-            MemoryStore(files), name=name, shape=array.shape, dtype=array.dtype, dimension_names=dims, zarr_format=3, fill_value=fill,
-            chunks=chunk_shape(array.shape, array.dtype.itemsize, ROW_CHUNK if grows else WHOLE_CHUNK),
-            compressors=ZstdCodec(level=1) if array.dtype.kind == "U" else BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
-            chunk_key_encoding={"name": "default", "separator": "."}, attributes=attrs,
-        )  # fmt: skip
-    return Stored(name, json.loads(files[f"{name}/zarr.json"].to_bytes()))
+    text = array.dtype.kind == "U"
+    zarr.create_array(
+        MemoryStore(files), name=name, shape=array.shape, dtype="u4" if text else array.dtype, dimension_names=dims, zarr_format=3,
+        fill_value=0 if text else fill, chunks=chunk_shape(array.shape, array.dtype.itemsize, ROW_CHUNK if grows else WHOLE_CHUNK),
+        compressors=ZstdCodec(level=1) if text else BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
+        chunk_key_encoding={"name": "default", "separator": "."}, attributes=attrs,
+    )  # fmt: skip
+    about = json.loads(files[f"{name}/zarr.json"].to_bytes())
+    if text:
+        # texts of fixed length are not in the Zarr 3 standard yet: Zarr reads them, but warns whenever it writes their metadata
+        about |= {
+            "data_type": {"name": "fixed_length_utf32", "configuration": {"length_bytes": array.dtype.itemsize}},
+            "fill_value": str(fill),
+        }
+    return Stored(name, about)
 
 
 def _dtype(data_type: str | dict[str, Any]) -> np.dtype:

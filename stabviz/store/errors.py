@@ -50,6 +50,10 @@ def sentences(place: str, doing: str) -> Iterator[None]:
     """
     try:
         yield
+    except StoreDamaged as error:
+        if place in str(error):
+            raise
+        raise StoreDamaged(f"{place} is damaged, which stopped {doing}. {error}") from error
     except StoreError:
         raise
     except Exception as error:

@@ -44,7 +44,8 @@ class _Lazy(BackendArray):
             for axis in reversed(range(value.ndim)):  # one axis after the other, since arrays in a key mean their product
                 value = value[(slice(None),) * axis + (key[axis],)]
             return np.array(value)
-        array = zarr.Array(zarr.AsyncArray(self.stored.about, StorePath(self.store, self.stored.name)))
+        about: Any = self.stored.about
+        array = zarr.Array(zarr.AsyncArray(about, StorePath(self.store, self.stored.name)))
         basic = all(isinstance(k, slice | int | np.integer) for k in key)
         return np.asarray(array[key] if basic else array.oindex[key], self.dtype)
 

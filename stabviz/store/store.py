@@ -129,8 +129,6 @@ class Store:
                 if self._place.occupied(run_id):
                     raise StoreDamaged(f"{where} has lost files, so it is not a whole run.") from None
                 raise RunNotFound(f"There is no run {run_id} in {self.url}.") from None
-            except StoreDamaged as error:
-                raise StoreDamaged(f"{where} cannot be read. {error}") from error
 
     def _dataset(self, run_id: str) -> xr.Dataset:
         return reader.dataset(self._place.read(run_id, ROOT), self._place.zarr(run_id, read_only=True))
@@ -178,7 +176,7 @@ def _options_from_environment() -> dict[str, Any]:
         options = json.loads(text)
         if isinstance(options, dict):
             return options
-    raise StoreError("STABVIZ_STORE_OPTIONS must be one JSON object, such as {\"endpoint_url\": \"https://...\"}.")
+    raise StoreError('STABVIZ_STORE_OPTIONS must be one JSON object, such as {"endpoint_url": "https://..."}.')
 
 
 def _rebuilt(url: str, read_only: bool, options: dict[str, Any] | None) -> Store:

@@ -43,8 +43,6 @@ class Writer:
             self._attrs, self._record = layout.parse_root(root)
         except FileNotFoundError:
             raise StoreDamaged(f"{self.where} has no zarr.json, so it is not a run: delete it or choose another store.") from None
-        except StoreDamaged as error:
-            raise StoreDamaged(f"The run at {self.where} cannot be continued. {error}") from None
         self._stored = layout.arrays_of(root)
         wanted = layout.parse_root(fresh[ROOT])[1]
         if tell := layout.difference(self._stored, layout.arrays_of(fresh[ROOT]), self._record, wanted):
@@ -149,9 +147,11 @@ class Writer:
         if not fits:
             there = "" if start is None else f" after {start} rows"
             raise StoreError(f"{name!r} has the shape {shape} in {self.where}: a block of shape {value.shape} does not fit{there}.")
-        if value.dtype != dtype and not np.can_cast(value.dtype, dtype, "same_kind"):
+        cast = value.astype(dtype, copy=False) if np.can_cast(value.dtype, dtype, "same_kind") else None
+        # floats are rounded, but integers must not wrap and texts not be cut
+        if cast is None or (dtype.kind in "iuU" and cast.dtype != value.dtype and not np.array_equal(cast, value)):
             raise StoreError(f"{name!r} has the type {dtype} in {self.where}: values of type {value.dtype} do not fit.")
-        return value.astype(dtype, copy=False)
+        return cast
 
     def _forget(self, whole: dict[str, np.ndarray]) -> None:
         """Take variables that are written a second time out of the record first: a kill then leaves none of them half new."""
@@ -189,7 +189,9 @@ class Writer:
 
     def _publish(self, attrs: dict[str, Any], record: layout.Record) -> None:
         """The commit itself."""
-        record = replace(record, changed=time.time(), size=sum(self._sizes.values()))
+        # the checkpoint before is still there, but goes next
+        size = sum(n for key, n in self._sizes.items() if key == record.checkpoint or not key.startswith(CHECKPOINT))
+        record = replace(record, changed=time.time(), size=size)
         self._place.write(self.run_id, ROOT, layout.document(attrs, record, self._tail))
         self._attrs, self._record = attrs, record
 
