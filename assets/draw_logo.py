@@ -15,7 +15,8 @@ def spiral(turns: float = 2.15, radius: float = 11.0, shrink: float = 7.2, point
 
 def draw(stroke: str, dot: str, style: str = "") -> str:
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-12 -12 24 24" aria-hidden="true">' + style
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="-12 -12 24 24" aria-hidden="true">'
+        + style
         + f'<path d="{spiral()}" fill="none" {stroke} stroke-width="1.8" stroke-linecap="round"/><circle r="1.9" {dot}/></svg>\n'
     )
 

@@ -18,12 +18,14 @@ from bokeh.models import (
     CustomJSTickFormatter,
     FixedTicker,
     Grid,
+    InlineStyleSheet,
     LinearAxis,
     LogAxis,
     Plot,
     Span,
     Title,
     Toolbar,
+    WheelZoomTool,
 )
 
 from stabviz.app.palette import LIGHT, Theme, swap
@@ -60,6 +62,12 @@ for (let e = Math.ceil(a - (heads.length > 1 ? 1 : 0)); e <= b; e++) {
   for (const m of heads) { const t = Math.log10(m) + e; if (t >= a && t <= b) out.push(m * 10 ** e) }
 }
 return out
+"""
+
+_TOOLBAR = """
+:host { --button-width: 24px; --button-height: 24px; }
+:host(.bk-inner) { background: none; opacity: 1; }
+.bk-tool-icon, .bk-divider { background-color: var(--soft); }
 """
 
 _themes: weakref.WeakKeyDictionary[Document, Theme] = weakref.WeakKeyDictionary()
@@ -144,8 +152,11 @@ def _labels(figure: Plot) -> None:
 def _toolbar(figure: Plot) -> None:
     toolbar = figure.toolbar
     if isinstance(toolbar, Toolbar):
-        toolbar.update(autohide=True, logo=None, active_scroll=None)  # the page scrolls; zoom by wheel is asked for in the toolbar
-    figure.update(toolbar_inner=True, toolbar_location="right")
+        toolbar.update(autohide=True, logo=None, stylesheets=[*toolbar.stylesheets, InlineStyleSheet(css=_TOOLBAR)])
+        for tool in toolbar.tools:
+            if isinstance(tool, WheelZoomTool):  # without the key the wheel scrolls the page
+                tool.modifiers = "ctrl"
+    figure.update(toolbar_inner=True, toolbar_location="above")
 
 
 def _axis(axis: Axis, horizontal: bool) -> None:

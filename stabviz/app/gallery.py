@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from html import escape
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,9 +15,11 @@ from stabviz.app import theme
 from stabviz.app.palette import TOKENS
 from stabviz.app.shell import page
 from stabviz.app.text import inline, plain
+from stabviz.lab import WINGS
 
-TITLES = {"pde": "PDE"}
-_ONES = "No One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve Thirteen Fourteen Fifteen Sixteen Seventeen Eighteen Nineteen".split()
+_ONES = (
+    "No One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve Thirteen Fourteen Fifteen Sixteen Seventeen Eighteen Nineteen"
+).split()
 _TENS = "Twenty Thirty Forty Fifty Sixty Seventy Eighty Ninety".split()
 _VARIABLES = {light: f"var(--{name})" for name, (light, _) in TOKENS.items()}
 
@@ -34,7 +34,7 @@ def body(labs: Mapping[str, Any], scores: Mapping[str, tuple[int, int]]) -> str:
     wings: dict[str, int] = {}
     for lab in labs.values():
         wings[lab.wing] = wings.get(lab.wing, 0) + 1
-    chips = [_chip("", f"All {len(labs)}")] + [_chip(wing, f"{TITLES.get(wing, wing.capitalize())} {n}") for wing, n in wings.items()]
+    chips = [_chip("", f"All {len(labs)}")] + [_chip(wing, f"{WINGS.get(wing, wing.capitalize())} {n}") for wing, n in wings.items()]
     cards = [card(slug, lab, scores.get(slug)) for slug, lab in labs.items()]
     many = f"{number(len(labs))} {'paper as a running system' if len(labs) == 1 else 'papers as running systems'}"
     return (
@@ -57,31 +57,13 @@ def card(slug: str, lab: Any, score: tuple[int, int] | None = None) -> str:
     return (
         f'<a class="card lab" href="?lab={quote(slug)}" data-wing="{escape(lab.wing)}" data-search="{escape(plain(words).lower())}">'
         f'<div class="pic" aria-hidden="true">{picture(lab)}</div><div class="pad"><h2>{escape(lab.title)}</h2><p>{inline(lab.tagline)}</p>'
-        f'<div class="f"><span>{escape(cite(lab.paper))}</span>{held}</div></div></a>'
+        f'<div class="f"><span>{escape(lab.paper.short)}</span>{held}</div></div></a>'
     )
-
-
-def cite(paper: Any) -> str:
-    """Authors and year, short: "Wu and Su 2023", "Banik et al. 2022"."""
-    if paper is None:
-        return ""
-    names = _authors(paper.authors)
-    last = [name.split(",")[0].split()[-1] for name in names]
-    who = " and ".join(last) if len(last) <= 2 else f"{last[0]} et al."
-    return f"{who} {paper.year}"
-
-
-def _authors(authors: str | Iterable[str]) -> list[str]:
-    if not isinstance(authors, str):
-        return [name for name in authors if name.strip()]
-    return [name.strip() for name in re.split(r"\s*(?:;|,| and | & )\s*", authors) if name.strip()]
 
 
 def paper_words(paper: Any) -> list[str]:
     """What of a paper can be searched."""
-    if paper is None:
-        return []
-    return [paper.title, " ".join(_authors(paper.authors)), str(paper.venue), str(paper.year)]
+    return [paper.title, paper.authors, paper.venue, str(paper.year)]
 
 
 def claim_words(lab: Any) -> list[str]:
@@ -93,24 +75,11 @@ def claim_words(lab: Any) -> list[str]:
 
 
 def picture(lab: Any) -> str:
-    """The thumbnail: SVG inlined with its colours tied to the theme, a bitmap as data, or the logo, faint."""
-    source = getattr(lab, "thumbnail", None)
-    if isinstance(source, str) and source.lstrip().startswith("<"):
-        return themed(source)
-    path = Path(source) if source else None
-    if path is None or not path.is_file():
-        return f'<div style="opacity:.16;height:100%;padding:28px">{theme.logo()}</div>'
-    return _from_file(path, path.stat().st_mtime_ns)
+    """The thumbnail with its colours tied to the theme, or the logo, faint."""
+    return themed(lab.thumbnail) if lab.thumbnail else f'<div style="opacity:.16;height:100%;padding:28px">{theme.logo()}</div>'
 
 
 @lru_cache(maxsize=256)
-def _from_file(path: Path, changed: int) -> str:
-    if path.suffix == ".svg":
-        return themed(path.read_text(encoding="utf-8"))
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="" loading="lazy" src="data:image/{path.suffix.lstrip(".")};base64,{data}">'
-
-
 def themed(svg: str) -> str:
     """The SVG with each colour that is a light token replaced by the variable of the theme."""
     svg = re.sub(r"<\?xml[^>]*\?>|<!DOCTYPE[^>]*>|<!--.*?-->", "", svg, flags=re.DOTALL)

@@ -57,7 +57,7 @@ def mix(stops: Sequence[str], n: int) -> list[str]:
     rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in stops], float)
     at, knots = np.linspace(0, 1, n), np.linspace(0, 1, len(stops))
     channels = np.stack([np.interp(at, knots, rgb[:, k]) for k in range(3)], axis=1)
-    return ["#{:02x}{:02x}{:02x}".format(*(int(round(v)) for v in row)) for row in channels]
+    return ["#{:02x}{:02x}{:02x}".format(*(round(v) for v in row)) for row in channels]
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,8 @@
 """The shell of every page: top bar, head with tabs, the three columns, theme, keys. Components go into named areas.
 
-    template = page("SGD stability", tagline=..., browser=Browser(), left=[controls], middle=[run_bar], views=frames,
-                    dock=[scrubber], right=[claims, try_this], tabs=[("live", "Live"), ("theory", "Theory")], panes={"theory": [column]})
-    template.servable()
+template = page("SGD stability", tagline=..., browser=Browser(), left=[controls], middle=[run_bar], views=frames,
+                dock=[scrubber], right=[claims, try_this], tabs=[("live", "Live"), ("theory", "Theory")], panes={"theory": [column]})
+template.servable()
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from stabviz.app.components import Browser, Tabs
 from stabviz.app.palette import Theme
 
 NAV = (("labs", "Labs", "?"),)  # other pages are added here when they exist
-KEYS = (("r", "run, pause, resume"), ("s", "one frame"), ("0", "reset"), ("k", "kick"), ("f", "follow"), ("/", "search"), ("?", "this list"))
+KEYS = (
+    ("r", "run, pause, resume"),
+    ("s", "one frame"),
+    ("0", "reset"),
+    ("k", "kick"),
+    ("f", "follow"),
+    ("/", "search"),
+    ("?", "this list"),
+)
 GAP = 12
 
 

@@ -23,7 +23,10 @@ _SIGNS = {
 }  # fmt: skip
 _UPRIGHT = "ln log exp max min sin cos tan tanh arg sup inf det dim tr Tr Pr".split()
 _SPACED = "=<>≤≥≪≫≠≈∼∝→×±∈+−"
-_TOKEN = re.compile(r"\\(?:mathrm|text|operatorname)\{([^{}\\]*)\}|\\([A-Za-z]+|\|)\s*|\\([,;:! ])|([_^])(?:\{([^{}]*)\}|(\\[A-Za-z]+|.))|(\s+)|([^\\{}])")
+_TOKEN = re.compile(
+    r"\\(?:mathrm|text|operatorname)\{([^{}\\]*)\}|\\([A-Za-z]+|\|)\s*|\\([,;:! ])"  # upright words, commands, spaces
+    r"|([_^])(?:\{([^{}]*)\}|(\\[A-Za-z]+|.))|(\s+)|([^\\{}])"  # scripts, blanks, single characters
+)
 _WORD = re.compile(r"\\([A-Za-z]+)\s?")
 _SUB = re.compile(r"_(?:\{([^{}]*)\}|(.))")
 _SUP = re.compile(r"\^(?:\{([^{}]*)\}|(.))")
@@ -57,7 +60,7 @@ def _simple(tex: str) -> str | None:
         if token is None:
             return None
         at = token.end()
-        upright, command, space, script, group, single, blank, char = token.groups()
+        upright, command, _space, script, group, single, _blank, char = token.groups()
         if upright is not None:
             made.append(escape(upright, quote=False) + "\u00a0")
         elif command in _UPRIGHT:

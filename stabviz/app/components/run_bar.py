@@ -35,6 +35,7 @@ class RunBar(Component):
 
     def show(self, status: str, step: int, steps: int, rate: float = 0.0, left: float | None = None, sentence: str = "") -> None:
         """Set status, progress and sentence at once; nothing is sent where nothing changed."""
-        new: dict[str, Any] = {"status": status, "sentence": sentence}
-        new["progress"] = {"step": int(step), "steps": int(steps), "rate": float(rate or 0.0), "left": None if left is None else float(left)}
+        left = None if left is None else float(left)
+        progress = {"step": int(step), "steps": int(steps), "rate": float(rate or 0.0), "left": left}
+        new: dict[str, Any] = {"status": status, "sentence": sentence, "progress": progress}
         self.param.update(**{name: value for name, value in new.items() if getattr(self, name) != value})
