@@ -9,6 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+# The submodules `labs` and `lab` are loaded before the functions of the same names take their place here:
+# a submodule that loads later would hide them.
+from . import labs as _labs_folder  # noqa: F401
 from .lab import Claim, Experiment, Lab, Paper, Preset, Verdict, View, lab, labs
 
 __version__ = "0.1.0"

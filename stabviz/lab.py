@@ -197,6 +197,10 @@ class Lab:
     @functools.cached_property
     def views(self) -> tuple[View, ...]:
         """Its views, the one that tells the story first."""
+        import holoviews.plotting.bokeh
+
+        if not holoviews.Store.current_backend:
+            holoviews.Store.set_current_backend("bokeh")
         return tuple(self._module("views").VIEWS)
 
     @functools.cached_property
@@ -245,6 +249,11 @@ class Lab:
 
         return parameters(self.system_class(), f"{self.slug}_controls")()
 
+    def _controls_of(self, system: str | None) -> Mapping[str, Any]:
+        from .system import controls
+
+        return controls(self.system_class(system))
+
     def system(self, system: str | None = None, preset: str | None = None, **controls: Any) -> System:
         """A System with a preset's controls, then `controls`, turned.
 
@@ -266,13 +275,16 @@ class Lab:
         from .plan import Intervention, Plan
 
         chosen = self.preset(preset)
+        length = steps if steps is not None else chosen.steps
+        if length is not None and "steps" in self._controls_of(system or chosen.system):
+            controls = {"steps": length, **controls}  # a System that reads its own length
         first = lambda *values: next((v for v in values if v is not None), None)  # noqa: E731
         made = self.system(system, preset, **controls)
         planned = interventions if interventions is not None else chosen.interventions
         return Plan(
             made, lab=self.slug, name=self.system_name(system or chosen.system), seed=first(seed, chosen.seed, 0),
             seeds=tuple((seeds or {}).items()),
-            schedule=schedule_for(made, first(steps, chosen.steps), first(frames, chosen.frames), first(spacing, chosen.spacing)),
+            schedule=schedule_for(made, length, first(frames, chosen.frames), first(spacing, chosen.spacing)),
             interventions=tuple(i if isinstance(i, Intervention) else Intervention(*i) for i in planned),
             asked=tuple(asked), keep=None if keep is None else tuple(keep),
         )  # fmt: skip
@@ -335,8 +347,7 @@ def _known(name: str | None, available: Mapping[str, Any], what: str, where: str
 
 @functools.cache
 def _found() -> dict[str, Lab]:
-    from . import labs as home
-
+    home = importlib.import_module("stabviz.labs")
     found: list[Lab] = []
     for wing in pkgutil.iter_modules(home.__path__):
         if wing.ispkg:

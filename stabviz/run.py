@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from .acts import acts
 from .carry_out import end_attrs, state_of
 from .job import Job, RunError, Watch
 from .plan import Intervention, Plan, checked
@@ -41,6 +42,17 @@ class Progress(NamedTuple):
     eta: float | None
 
 
+_acts: dict[Any, dict[str, str]] = {}
+
+
+def _acts_of(simulation: Simulation) -> dict[str, str]:
+    """`acts` for a simulation, remembered for each choice of static controls."""
+    key = jax.tree.structure(simulation.plan.system)
+    if key not in _acts:
+        _acts[key] = acts(simulation.plan.system, simulation.problem, simulation.first.state, simulation.needed)
+    return _acts[key]
+
+
 class Run(Job):
     """A plan carried out. Get one from `Scheduler.submit` or `Lab.run`."""
 
@@ -64,6 +76,8 @@ class Run(Job):
         self._committed = self._commit_cost = 0.0
         self._speed = 0.0
         self._born: tuple[Simulation, Record, int] | None = None
+        self.acts: dict[str, str] = {}
+        """What turning each control does (see `stabviz.acts.acts`); known once the run is under way."""
 
     # -- what anyone may ask ------------------------------------------------------------------------------------
 
@@ -328,6 +342,8 @@ class Run(Job):
         ahead = simulation.dispatch(1 if self._single else None)
         if self._status == "compiling":
             self._set("running")
+        if not self.acts:
+            self.acts = _acts_of(simulation)
         self._collect(before)
         self._pending = ahead
         if self._single and ahead is not None and ahead.frame > goal:

@@ -1,0 +1,518 @@
+"""A lab's page: controls, run, views, scrubber, claims. One `LabPage` a session; the run belongs to the scheduler."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from html import escape
+from typing import Any
+
+import panel as pn
+
+from stabviz.app import link, tabs
+from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, kick_row
+from stabviz.app.evidence import Evidence
+from stabviz.app.live import Slot, studio
+from stabviz.control import Control, ControlError
+from stabviz.job import RunError
+from stabviz.lab import Lab
+from stabviz.run import Run
+from stabviz.scheduler import Scheduler
+from stabviz.system import controls, kicks
+
+TICK_MS = 80
+SLOWEST_MS = 400
+LIVE_SECONDS = 0.15
+"""Live mode starts at most one run in so many seconds while a slider is dragged."""
+
+
+class LabPage:
+    """The page of one lab in one session. `query`: the link that was opened."""
+
+    def __init__(self, lab: Lab, query: str, scheduler: Scheduler, browser: Browser | None = None):
+        self.lab, self.scheduler = lab, scheduler
+        self.state = link.read(lab, query)
+        self.run: Run | None = None
+        self._watch: Any = None
+        self._version = -1
+        self._wanted: float | None = None
+        self._tick_ms = TICK_MS
+        self._shown = -1
+        self._stale = False
+        self._slots = [Slot(view) for view in lab.views]
+        self.browser = browser or Browser()
+        self.notice = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, visible=False, css_classes=["notice"])
+        self.bar = RunBar()
+        self.frames = [ViewFrame(slug=v.slug, title=v.title, wide=v.wide, slot=v.height if not v.wide else max(v.height, 280)) for v in lab.views]
+        self.scrubber = Scrubber()
+        self.controls = self._make_controls()
+        self.evidence = Evidence(lab, scheduler, self)
+        self.claims = Claims(cards=self.evidence.cards(None))
+        self.tries = TryThis(visible=bool(lab.experiments))
+        self._experiment, self._guess = 0, -1
+        self.parts = tabs.Parts(self)
+        self._listen()
+        self._show_state()
+        self._ask()
+        self._attach_if_known()
+        if self.state.problems:
+            self.tell(" ".join(self.state.problems))
+
+    # -- made once ------------------------------------------------------------------------------------------------
+
+    def _specs(self) -> dict[str, Control]:
+        """The controls shown: which System (if there are several), its own, and the length of the run."""
+        own = controls(self.lab.system_class(self.state.system))
+        first, after = {}, {}
+        if len(self.lab.systems) > 1:
+            names = tuple(self.lab.systems)
+            first["system"] = Control("system", "choice", names[0], label="model", choices=names, static=True, doc="which of the lab's systems")
+        after["steps"] = own.get("steps") or Control("steps", "int", self.state.steps, bounds=(1, 1_000_000), scale="log", label="steps",
+                                                     doc="length of the run", static=True)  # fmt: skip
+        after["frames"] = Control("frames", "int", self.state.frames, bounds=(1, 2_000), scale="log", label="frames",
+                                  doc="recorded moments", static=True)  # fmt: skip
+        return {**own, **first, **after}
+
+    def _values(self) -> dict[str, Any]:
+        return {**self.state.values, "system": self.state.system, "steps": self.state.steps, "frames": self.state.frames}
+
+    def _primary(self, specs: dict[str, Control]) -> tuple[str, ...]:
+        chosen = [n for n in self.lab.primary if n in specs] or list(specs)[:5]
+        return (*chosen, *(["system"] if "system" in specs else []))
+
+    def _make_controls(self) -> Controls:
+        specs = self._specs()
+        cls = self.lab.system_class(self.state.system)
+        title = {n: (k.doc.splitlines()[0].rstrip(".") if k.doc and n != "kick" else "Kick the state") for n, k in kicks(cls).items()}
+        return Controls(
+            specs, self._primary(specs), values=self._shown_values(specs), seed=self.state.seed, live=self.state.live,
+            presets=[{"slug": s, "title": p.title, "doc": p.doc} for s, p in self.lab.presets.items()], preset=self.state.preset,
+            kicks=[kick_row(n, title[n], k.controls, k.doc) for n, k in kicks(cls).items()],
+            touch_note="Press Run, then kick.",
+        )  # fmt: skip
+
+    def _shown_values(self, specs: dict[str, Control]) -> dict[str, Any]:
+        return {name: value for name, value in self._values().items() if name in specs}
+
+    def _listen(self) -> None:
+        c, b = self.controls, self.bar
+        for event, callback in (
+            ("settled", self._settled), ("live", self._dragged), ("preset", self._preset), ("seed", self._seed),
+            ("new_seed", self._new_seed), ("live_switch", self._live_switch), ("kick", self._kick),
+        ):  # fmt: skip
+            c.on(event, callback)
+        for event, callback in (("run", self.start), ("pause", self._pause), ("resume", self._resume), ("step", self._step), ("reset", self.reset)):
+            b.on(event, callback)
+        self.scrubber.on("scrub", self._scrub)
+        self.scrubber.on("follow", self._follow)
+        self.claims.on("act", self.evidence.act)
+        self.tries.on("choose", self._choose)
+        self.tries.on("next", self._next_experiment)
+        self.browser.on("key", self._key)
+        self.browser.on("back", self._back)
+        for frame, slot in zip(self.frames, self._slots, strict=True):
+            frame.on("table", lambda open=False, f=frame, s=slot: setattr(f, "table", s.table() if open else {}))
+
+    # -- state and link -------------------------------------------------------------------------------------------
+
+    def _show_state(self) -> None:
+        """Put the state into the widgets and the address bar."""
+        specs = self._specs()
+        if {r["name"] for r in self.controls.rows} != set(specs):
+            self.controls.replace(specs, self._primary(specs), self._shown_values(specs))
+            cls = self.lab.system_class(self.state.system)
+            self.controls.kicks = [kick_row(n, n.replace("_", " "), k.controls, k.doc) for n, k in kicks(cls).items()]
+        else:
+            self.controls.set(**self._shown_values(specs))
+        self.controls.param.update(seed=self.state.seed, preset=self.state.preset, live=self.state.live)
+        for frame, slot in zip(self.frames, self._slots, strict=True):
+            frame.visible = slot.view.systems is None or self.state.system in slot.view.systems
+        self._address()
+
+    def _address(self) -> None:
+        self.state.at = None if self.scrubber.follow or self.run is None else self.scrubber.frame
+        self.browser.query = link.write(self.lab, self.state)
+        self.parts.changed()
+
+    def plan(self) -> Any:
+        """The plan that the page's controls describe, or None with the reason told."""
+        try:
+            return self.state.plan(self.lab)
+        except (ControlError, LookupError) as error:
+            name = getattr(error, "control", "")
+            if name in self.controls.values:
+                self.controls.errors = {**self.controls.errors, name: str(error)}
+            self.tell(str(error))
+            return None
+
+    def tell(self, sentence: str) -> None:
+        """Say something above the views, or nothing."""
+        self.notice.param.update(object=f"<p>{escape(sentence)}</p>" if sentence else "", visible=bool(sentence))
+
+    # -- what the visitor does ------------------------------------------------------------------------------------
+
+    def _settled(self, name: str, value: Any) -> None:
+        self._change(name, value)
+        self._address()
+
+    def _dragged(self, name: str, value: Any) -> None:
+        if self.state.live:
+            self._change(name, value)
+
+    def _change(self, name: str, value: Any) -> None:
+        if name == "system":
+            self._choose_system(str(value))
+            return
+        if name in ("steps", "frames"):
+            setattr(self.state, name, int(value))
+        else:
+            self.state.values[name] = value
+        self.state.preset = ""
+        self.controls.preset = ""
+        if self.state.live:
+            self._want()
+            return
+        if self.run is not None and not self.run.ended and self._acts().get(name) == "at once":
+            self._touch(lambda run: run.turn(wait=False, **{name: value}))
+            return
+        self._forget_touches()
+        self._mark_stale()
+
+    def _acts(self) -> dict[str, str]:
+        acts = self.run.acts if self.run is not None else {}
+        if acts:
+            short = {"at once": "once", "at reset": "reset", "no part": "none"}
+            self.controls.acts = {n: short[a] for n, a in acts.items()}
+        return acts
+
+    def _choose_system(self, name: str) -> None:
+        """Another System starts from its own defaults: what suits one need not suit the other."""
+        self._take(dataclasses.replace(link.default(self.lab, "", name, self.state.seed), live=self.state.live, tab=self.state.tab))
+
+    def _preset(self, slug: str) -> None:
+        self._take(dataclasses.replace(link.default(self.lab, slug, None, self.state.seed), live=self.state.live, tab=self.state.tab))
+
+    def _take(self, state: link.State) -> None:
+        self.state = state
+        self.tell("")
+        self._show_state()
+        if state.live:
+            self._want()
+        else:
+            self._mark_stale()
+
+    def _seed(self, value: int) -> None:
+        self.state.seed = int(value)
+        self._forget_touches()
+        self._show_state()
+        self._want() if self.state.live else self._mark_stale()
+
+    def _new_seed(self) -> None:
+        self._seed(secrets.randbelow(100_000))
+
+    def _live_switch(self, on: bool) -> None:
+        self.state.live = bool(on)
+        self._address()
+        if on and self._stale:
+            self._want()
+
+    def _forget_touches(self) -> None:
+        self.state.touches, self.state.more = (), ()
+
+    def _mark_stale(self) -> None:
+        """The run on the page no longer is the one that the controls describe."""
+        plan = self.plan() if self.run is not None else None
+        self._stale = plan is not None and self.run is not None and plan.id != self.run.id
+        for frame in self.frames:
+            frame.stale = self._stale
+        self._version = -1
+
+    def _want(self) -> None:
+        self._wanted = self._wanted or time.monotonic()
+
+    def start(self) -> None:
+        """Run what the controls say, or go on with a finished run."""
+        if self.run is not None and self.run.status == "finished" and not self._stale:
+            self._extend()
+            return
+        self._submit(False)
+
+    def _submit(self, paused: bool) -> None:
+        self._wanted = None
+        plan = self.plan()
+        if plan is not None:
+            self.tell("")
+            self._attach(self.scheduler.submit(plan, lab=self.lab, paused=paused))
+
+    def _extend(self) -> None:
+        run = self.run
+        assert run is not None
+        child = run.extend()
+        self._follow_to(child)
+
+    def _pause(self) -> None:
+        if self.run is not None:
+            self.run.pause()
+
+    def _resume(self) -> None:
+        if self.run is not None:
+            self.run.resume()
+
+    def _step(self) -> None:
+        if self.run is None or self._stale:
+            self._submit(True)
+        if self.run is not None:
+            self.run.step()
+
+    def reset(self) -> None:
+        """Leave the run and forget what was done to it; controls and seed stay."""
+        self._wanted = None
+        self._detach()
+        self._forget_touches()
+        self._stale = False
+        self.tell("")
+        for slot, frame in zip(self._slots, self.frames, strict=True):
+            slot.frame = slot.pane = None
+            frame.param.update(pane=None, empty="Press Run.", sentence="", stale=False)
+        self.scrubber.param.update(n=0, frame=0, follow=True, marks=[], at=[])
+        self.claims.cards = self.evidence.cards(None)
+        self._show_bar()
+        self._address()
+
+    def _kick(self, name: str = "kick", args: dict[str, Any] | None = None) -> None:
+        if self.run is None:
+            self.tell("There is nothing to kick yet: press Run first.")
+            return
+        self._touch(lambda run: run.kick(name, wait=False, **(args or {})))
+
+    def _touch(self, do: Any) -> None:
+        try:
+            child = do(self.run)
+            if child is not None:
+                self._follow_to(child)
+        except (ControlError, RunError) as error:
+            self.tell(str(error))
+
+    def _scrub(self, frame: int) -> None:
+        self._version = -1
+        self._address()
+
+    def _follow(self, on: bool) -> None:
+        if on:
+            for slot in self._slots:
+                slot.free()
+        self._version = -1
+        self._address()
+
+    def _key(self, key: str) -> None:
+        live = self.run is not None and not self.run.ended
+        if key == "r":
+            (self._pause if live and self.run.status != "paused" else self._resume if live else self.start)()  # type: ignore[union-attr]
+        elif key == "s":
+            self._step()
+        elif key == "0":
+            self.reset()
+        elif key == "k":
+            first = self.controls.kicks[0] if self.controls.kicks else {"name": "kick"}
+            self._kick(first["name"])
+        elif key == "f":
+            self.scrubber.follow = not self.scrubber.follow
+            self._follow(self.scrubber.follow)
+
+    def _back(self, query: str) -> None:
+        self._detach()
+        self.state = link.read(self.lab, query)
+        self._show_state()
+        self._attach_if_known()
+        self._mark_stale()
+
+    def tab(self, slug: str) -> None:
+        """A tab was opened."""
+        self.state.tab = slug
+        self.parts.opened(slug)
+        self._address()
+
+    # -- guided experiments ---------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        if self.lab.experiments:
+            e = self.lab.experiments[self._experiment]
+            self.tries.ask(e.question, list(e.options), f"{self._experiment + 1} of {len(self.lab.experiments)}")
+
+    def _choose(self, index: int) -> None:
+        experiment = self.lab.experiments[self._experiment]
+        self._guess = int(index)
+        state = link.default(self.lab, experiment.preset or "", None, self.state.seed)
+        state.values.update(experiment.controls)
+        state.steps = experiment.steps or state.steps
+        self.state = state
+        self._show_state()
+        self._submit(False)
+
+    def _next_experiment(self) -> None:
+        self._experiment = (self._experiment + 1) % len(self.lab.experiments)
+        self._guess = -1
+        self._ask()
+
+    def _answer(self) -> None:
+        """Say what the run of a guided experiment showed."""
+        run = self.run
+        if self._guess < 0 or run is None or not run.ended or self.tries.state != "running":
+            return
+        try:
+            right, sentence = self.lab.experiments[self._experiment].answer(run.dataset)
+        except Exception as error:  # a lab of one's own may raise anything
+            right, sentence = -1, f"The answer could not be computed ({type(error).__name__}: {str(error)[:100]})."
+        self.tries.tell(right, sentence)
+
+    # -- the run --------------------------------------------------------------------------------------------------
+
+    def _attach_if_known(self) -> None:
+        """Find the run that the link describes: under way, or in the store."""
+        plan = self.plan()
+        if plan is None:
+            self._show_empty()
+            return
+        run = self.scheduler.get(plan.id)
+        store = self.scheduler.store
+        if (run is not None and run.status not in ("failed", "cancelled")) or (store is not None and store.exists(plan.id)):
+            self._attach(self.scheduler.submit(plan, lab=self.lab, paused=run is None or run.status == "paused"))
+            if self.state.at is not None:
+                self.scrubber.param.update(follow=False, frame=self.state.at)
+        else:
+            self._show_empty()
+
+    def _show_empty(self) -> None:
+        for frame in self.frames:
+            frame.empty = "Press Run."
+        self._show_bar()
+
+    def _attach(self, run: Run) -> None:
+        if run is self.run:
+            return
+        self._detach()
+        self.run, self._watch = run, run.watch()
+        self._version, self._shown, self._stale = -1, -1, False
+        for frame in self.frames:
+            frame.stale = False
+        self.scrubber.param.update(at=[int(k) for k in run.plan.schedule.at], n=0, frame=0, marks=[])
+        self._show_marks()
+        self._show_bar()
+
+    def _detach(self) -> None:
+        run, watch = self.run, self._watch
+        self.run = self._watch = None
+        if watch is not None:
+            watch.close()
+        if run is not None and not run.ended and run.abandoned_for > 0 and run.status != "waiting":
+            run.cancel()
+
+    def _follow_to(self, child: Run) -> None:
+        """A touched run's child has taken over: the page goes with it, and the link too."""
+        follow, frame, n = self.scrubber.follow, self.scrubber.frame, self.scrubber.n
+        watch, self._watch = self._watch, child.watch()
+        if watch is not None:
+            watch.close()
+        self.run, self._version = child, -1
+        self.state.touches = child.plan.interventions
+        self.state.more = child.plan.schedule.segments[1:]
+        self.scrubber.param.update(at=[int(k) for k in child.plan.schedule.at], n=max(n, child.frames), frame=frame, follow=follow)
+        self._show_marks()
+        self._address()
+
+    def _show_marks(self) -> None:
+        if self.run is not None:
+            self.scrubber.marks = [{"step": i.step, "label": i.describe(), "kind": i.kind} for i in self.run.plan.interventions]
+
+    # -- the clock ------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """What is new since the last tick. Everything that the page shows of a run comes through here."""
+        start = time.perf_counter()
+        if self._wanted is not None and time.monotonic() - self._wanted >= LIVE_SECONDS:
+            self._submit(False)
+        run = self.run
+        if run is not None:
+            if run.successor is not None and run.successor is not run:
+                self._follow_to(run.successor)
+                run = self.run
+            assert run is not None
+            version = run.version
+            if version != self._version:
+                self._version = version
+                self._show_bar()
+                if not self.scrubber.freeze:
+                    self.scrubber.n = run.frames
+                self._acts()
+            if not self.scrubber.freeze and self.browser.awake:
+                self._show_views(run)
+            self._answer()
+        cards = self.evidence.cards(run)
+        if cards != self.claims.cards:
+            self.claims.cards = cards
+        self._pace(time.perf_counter() - start)
+
+    def _pace(self, seconds: float) -> None:
+        """Fewer ticks when they take long: the loop belongs to all sessions."""
+        wanted = min(max(TICK_MS, int(4 * seconds * 1000)), SLOWEST_MS)
+        if self.timer is not None and abs(wanted - self.timer.period) > 40:
+            self.timer.period = wanted
+
+    timer: Any = None
+
+    def _show_views(self, run: Run) -> None:
+        shown = self.scrubber.shown
+        if shown < 0:
+            return
+        visible = set(self.browser.views)
+        at = int(run.plan.schedule.at[shown])
+        for slot, frame in zip(self._slots, self.frames, strict=True):
+            if not frame.visible or (slot.view.slug not in visible and slot.pane is not None):
+                continue
+            drawn = studio.frame(run, slot.view, shown)
+            if drawn is None:
+                error = studio.picture(run, slot.view).error
+                if error:
+                    frame.empty = error
+                continue
+            if drawn is not slot.frame:
+                pane = slot.show(drawn, self.scrubber.follow)
+                if pane is not None:
+                    frame.param.update(pane=pane, empty="")
+                frame.say(drawn.sentence)
+            slot.moment(None if self.scrubber.follow and run.ended else float(max(at, 1)) if self._log_x(slot) else float(at))
+
+    @staticmethod
+    def _log_x(slot: Slot) -> bool:
+        return slot.figure is not None and type(slot.figure.x_scale).__name__ == "LogScale"
+
+    def _show_bar(self) -> None:
+        run = self.run
+        if run is None:
+            self.bar.show("", 0, self.state.steps)
+            self.bar.label = ""
+            self.controls.param.update(touchable=False, touch_note="Press Run, then kick.")
+            return
+        p = run.progress
+        words = {"failed": run.error, "cancelled": "Stopped; Run goes on from here."}
+        ends = run.ended and run.status not in ("finished", "failed", "cancelled")
+        sentence = words.get(run.status, f"{run.status.capitalize()} at step {run.stopped_at:,}." if ends else "")
+        if run.status == "waiting" and run.needed:
+            first = next((r for r in run.needed.values() if not r.ended), None)
+            sentence = f"First the run it starts from: step {first.progress.step:,} of {first.progress.steps:,}." if first else ""
+        if run.notice and not self.notice.visible:
+            self.tell(run.notice)
+        self.bar.show(run.status, p.step, p.steps, p.steps_per_second, p.eta, sentence[:1].upper() + sentence[1:])
+        self.bar.label = "Run" if self._stale else "Continue" if run.status == "finished" else ""
+        self.controls.param.update(touchable=not run.ended or run.status == "finished", touch_note="" if not ends else "This run has ended.")
+
+    def close(self) -> None:
+        """The session is over."""
+        self.evidence.close()
+        self._detach_quietly()
+
+    def _detach_quietly(self) -> None:
+        watch, self._watch, self.run = self._watch, None, None
+        if watch is not None:
+            watch.close()

@@ -1,0 +1,175 @@
+"""A page's state as a link and back: everything is in it, defaults too; what cannot be read is told and left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from stabviz.control import Control, ControlError
+from stabviz.lab import Lab, UnknownLab
+from stabviz.plan import Intervention, check_seed, checked
+from stabviz.system import Schedule, Segment, controls
+
+OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live", "page", "q")
+"""Words of the link that are not controls. A control of such a name is written with a dot in front."""
+
+
+@dataclasses.dataclass
+class State:
+    """What a lab page shows: the plan that its controls say, and where the visitor is in it."""
+
+    system: str
+    values: dict[str, Any]
+    steps: int
+    frames: int
+    spacing: str
+    seed: int = 0
+    preset: str = ""
+    touches: tuple[Intervention, ...] = ()
+    more: tuple[Segment, ...] = ()
+    tab: str = "live"
+    at: int | None = None
+    live: bool = False
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+    def plan(self, lab: Lab, **changes: Any) -> Any:
+        """The plan of the run that this state describes."""
+        settings = {"system": self.system, "seed": self.seed, "steps": self.steps, "frames": self.frames, "spacing": self.spacing,
+                    **self.values, **changes}  # fmt: skip
+        plan = lab.plan(**settings, interventions=())
+        return plan.replace(schedule=Schedule(segments=plan.schedule.segments + self.more), interventions=self.touches)
+
+
+def default(lab: Lab, preset: str = "", system: str | None = None, seed: int = 0) -> State:
+    """The state of a lab's page with a preset, or of another of its Systems with its own defaults."""
+    chosen = lab.preset(preset or None)
+    name = lab.system_name(system or chosen.system)
+    plan = lab.plan(system=name, preset=preset or None, seed=seed if chosen.seed is None else chosen.seed)
+    first, *more = plan.schedule.segments
+    values = dict(plan.controls)
+    values.pop("steps", None)  # the length of the run stands for it
+    return State(name, values, first.steps, first.frames, first.spacing, plan.seed, preset, plan.interventions, tuple(more))
+
+
+def key(name: str) -> str:
+    """How a control is called in a link."""
+    return f".{name}" if name in OWN else name
+
+
+def write(lab: Lab, state: State) -> str:
+    """The link of a state, from the question mark on."""
+    specs = controls(lab.system_class(state.system))
+    items: list[tuple[str, str]] = [("lab", lab.slug)]
+    if len(lab.systems) > 1:
+        items.append(("system", state.system))
+    if state.preset:
+        items.append(("preset", state.preset))
+    items += [(key(name), specs[name].format(value)) for name, value in state.values.items()]
+    items += [("seed", str(state.seed)), ("steps", str(state.steps)), ("frames", str(state.frames)), ("spacing", state.spacing)]
+    items += [("more", f"{s.steps} {s.frames} {s.spacing}") for s in state.more]
+    for touch in state.touches:
+        words = [f"{k}={v:.17g}" if isinstance(v, float) else f"{k}={v}" for k, v in touch.what]
+        items.append(("touch", " ".join([str(touch.step), touch.kind, *words])))
+    if state.live:
+        items.append(("live", "1"))
+    if state.tab != "live":
+        items.append(("tab", state.tab))
+    if state.at is not None:
+        items.append(("at", str(state.at)))
+    return "?" + urlencode(items)
+
+
+def pairs(query: str) -> list[tuple[str, str]]:
+    """The words of a link; of a hostile length only the beginning is read."""
+    return parse_qsl(query.lstrip("?")[:8000], keep_blank_values=True, max_num_fields=None)[:200]
+
+
+def read(lab: Lab, query: str) -> State:
+    """The state that a link describes. Each word that cannot be used is left at its default, with a sentence in `problems`."""
+    words = pairs(query)
+    given = dict(words)
+    problems: list[str] = []
+
+    def known(kind: str, name: str | None, available: Mapping[str, Any]) -> str | None:
+        if name and name not in available:
+            problems.append(f"The link names no {kind} of this lab: {name[:40]!r}; it has {', '.join(available)}.")
+            return None
+        return name or None
+
+    preset = known("preset", given.get("preset"), lab.presets)
+    system = known("system", given.get("system"), lab.systems)
+    state = default(lab, preset or "", system)
+    specs = controls(lab.system_class(state.system))
+    names = {key(name): spec for name, spec in specs.items()}
+    for word, text in words:
+        if word in names:
+            _put(state, names[word], text, problems)
+        elif word not in OWN:
+            problems.append(f"The link says {word[:40]!r}, which is no control of this lab.")
+    _numbers(state, given, problems)
+    if "seed" in given:  # a whole link: what it does not name is not there
+        state.more = tuple(m for word, text in words if word == "more" and (m := _more(text, problems)))
+        state.touches = tuple(t for word, text in words if word == "touch" and (t := _touch(lab, state, text, problems)))
+    state.tab = given.get("tab", "live") if given.get("tab", "live") in ("live", "theory", "data") else "live"
+    state.live = given.get("live") == "1"
+    try:  # values that are allowed alone may not go together
+        state.plan(lab)
+    except ControlError as error:
+        problems.append(f"{str(error).rstrip('.')}; the controls are at their defaults.")
+        state = dataclasses.replace(default(lab, preset or "", system), tab=state.tab)
+    except UnknownLab as error:
+        problems.append(str(error))
+    state.problems = problems
+    return state
+
+
+def _put(state: State, spec: Control, text: str, problems: list[str]) -> None:
+    try:
+        state.values[spec.name] = spec.parse(text)
+    except ControlError as error:
+        problems.append(f"{str(error).rstrip('.')}; {spec.format(state.values[spec.name])} is used.")
+
+
+def _numbers(state: State, given: Mapping[str, str], problems: list[str]) -> None:
+    for name, least, most in (("steps", 0, 10**9), ("frames", 1, 10_000), ("at", 0, 10**9)):
+        if name in given:
+            try:
+                number = int(given[name])
+                if not least <= number <= most:
+                    raise ValueError
+                setattr(state, name, number)
+            except ValueError:
+                problems.append(f"{name} cannot be {given[name][:40]!r}: it takes a whole number from {least} to {most}.")
+    if "seed" in given:
+        try:
+            state.seed = check_seed(given["seed"])
+        except ControlError as error:
+            problems.append(f"{str(error).rstrip('.')}; {state.seed} is used.")
+    if given.get("spacing") in ("linear", "log"):
+        state.spacing = given["spacing"]
+
+
+def _more(text: str, problems: list[str]) -> Segment | None:
+    try:
+        steps, frames, spacing = text.split()
+        return Segment(int(steps), int(frames), spacing)
+    except ValueError:
+        problems.append(f"The link has a continuation that cannot be read, {text[:60]!r}; it is left out.")
+        return None
+
+
+def _touch(lab: Lab, state: State, text: str, problems: list[str]) -> Intervention | None:
+    words = text.split()
+    try:
+        values: dict[str, Any] = {}
+        system = lab.system(state.system)
+        for word in words[2:]:
+            name, _, value = word.partition("=")
+            spec = controls(system).get(name) if words[1] == "set" else None
+            values[name] = spec.parse(value) if spec is not None else value if name == "name" else float(value)
+        return checked(system, Intervention(int(words[0]), words[1], values))
+    except (ValueError, IndexError) as error:
+        problems.append(f"The link has a touch that cannot be read, {text[:60]!r}" + (f" ({error})" if isinstance(error, ControlError) else "") + "; it is left out.")
+        return None

@@ -1,0 +1,338 @@
+"""Live views: what a run's newest frame looks like, drawn once for everybody, and assigned to each session's plots.
+
+A full HoloViews update costs the event loop that all sessions share 5-17 ms. So HoloViews draws a view once in a session
+(`Slot`), and later frames are translated to the columns of its Bokeh sources by one drawing thread for all sessions
+(`Studio`); a session only assigns them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+import xarray as xr
+from bokeh.models import ColumnDataSource, Plot, Span
+
+from stabviz.app import figures
+from stabviz.lab import Lab, View
+
+log = logging.getLogger("stabviz.live")
+
+KEPT = 6
+"""Frames of one view that are kept drawn: sessions may look at different moments."""
+
+_drawing = threading.RLock()
+"""HoloViews keeps options in one global table: one thread at a time builds elements."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A view at one moment: the element, its sources' columns in the order of the plot's parts, ranges, sentence."""
+
+    element: Any
+    columns: list[dict[str, Any]]
+    shape: tuple[str, ...]
+    x: tuple[float, float] | None
+    y: tuple[float, float] | None
+    sentence: str
+
+
+def parts(plot: Any) -> list[Any]:
+    """The plots of single elements inside a plot, in order."""
+    inner = getattr(plot, "subplots", None)
+    return [p for sub in inner.values() for p in parts(sub)] if inner else [plot]
+
+
+def flat(element: Any) -> list[Any]:
+    """The single elements of an element, in the order of `parts`."""
+    return [x for sub in element for x in flat(sub)] if isinstance(element, hv.Overlay | hv.NdOverlay) else [element]
+
+
+def narrow(x: Any) -> Any:
+    """An array as it goes over the wire: float32, int32."""
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            return x.astype(np.float32)
+    if isinstance(x, np.ndarray) and x.dtype == np.int64:
+        return x.astype(np.float32 if np.abs(x, dtype=float).max(initial=0) >= 2**31 else np.int32)
+    if isinstance(x, list):
+        return [narrow(v) for v in x]
+    return x
+
+
+def translate(plot: Any, element: Any) -> dict[str, Any]:
+    """The columns (or, for a line across the plot, the place) that `element` gives to the model of `plot`."""
+    if isinstance(element, hv.HLine | hv.VLine):
+        return {"location": float(element.data)}
+    if isinstance(element, hv.Text):
+        x, y, text = element.data[:3]
+        return {"x": [x], "y": [y], "text": [text]}
+    data, _, _ = plot.get_data(element, {}, dict(plot.style[0]))
+    return {name: narrow(column) for name, column in data.items()}
+
+
+def assign(plot: Any, columns: dict[str, Any]) -> None:
+    """Give a part of a session's plot its new columns."""
+    if set(columns) == {"location"}:
+        for model in plot.handles.values():
+            if isinstance(model, Span) and model.location != columns["location"]:
+                model.location = columns["location"]
+        return
+    source = plot.handles.get("source")
+    if isinstance(source, ColumnDataSource):
+        same = {name: source.data[name] for name in source.data if name not in columns and len(source.data[name]) == _length(columns)}
+        source.data = {**same, **columns}
+
+
+def _length(columns: dict[str, Any]) -> int:
+    return len(next(iter(columns.values()))) if columns else 0
+
+
+def limits(element: Any, axis: str) -> tuple[float, float] | None:
+    """The range that an axis should have: what the view asks for, else the data's with a margin."""
+    wanted = None
+    for part in [element, *flat(element)]:
+        wanted = hv.Store.lookup_options("bokeh", part, "plot").kwargs.get(f"{axis}lim") or wanted
+    low, high = wanted or (None, None)
+    if low is None or high is None:
+        found = element.range(0 if axis == "x" else 1)
+        a, b = (float(v) if v is not None and np.isfinite(v) else np.nan for v in found)
+        if not (np.isfinite(a) and np.isfinite(b)):
+            return None
+        log_axis = any(hv.Store.lookup_options("bokeh", p, "plot").kwargs.get(f"log{axis}") for p in [element, *flat(element)])
+        if log_axis:
+            a, b = max(a, 1e-300) / 1.15, max(b, 1e-300) * 1.15
+        else:
+            margin = 0.05 * (b - a) or 0.5
+            a, b = a - margin, b + margin
+        low, high = a if low is None else low, b if high is None else high
+    return float(low), float(high)
+
+
+class Picture:
+    """One view of one run, for everybody: the last few frames, drawn. Filled by the studio's thread."""
+
+    def __init__(self, view: View):
+        self.view = view
+        self.error = ""
+        self._frames: OrderedDict[Any, Frame] = OrderedDict()
+        self._plot: Any = None
+        self._shape: tuple[str, ...] = ()
+
+    def get(self, key: Any) -> Frame | None:
+        """The frame drawn for a key."""
+        return self._frames.get(key)
+
+    @property
+    def newest(self) -> Frame | None:
+        """The frame drawn last."""
+        try:
+            return next(reversed(self._frames.values()))
+        except (StopIteration, RuntimeError):
+            return None
+
+    def draw(self, key: Any, dataset: xr.Dataset) -> Frame:
+        """Draw the view of a Dataset, as columns for the sessions' plots."""
+        with _drawing:
+            element = self.view.draw(dataset)
+            leaves = flat(element)
+            shape = tuple(type(x).__name__ for x in leaves)
+            if self._plot is None or shape != self._shape:
+                self._plot, self._shape = hv.renderer("bokeh").get_plot(element), shape
+            columns = [translate(p, x) for p, x in zip(parts(self._plot), leaves, strict=True)]
+            frame = Frame(element, columns, shape, limits(element, "x"), limits(element, "y"), self.view.sentence(dataset))
+        self._frames[key] = frame
+        while len(self._frames) > KEPT:
+            self._frames.popitem(last=False)
+        self.error = ""
+        return frame
+
+
+class Studio:
+    """Draws what sessions ask for in one thread of its own; of several wishes for the same picture the last one counts."""
+
+    def __init__(self) -> None:
+        self._pictures: OrderedDict[tuple[str, str], Picture] = OrderedDict()
+        self._wishes: OrderedDict[Any, Callable[[], None]] = OrderedDict()
+        self._change = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def picture(self, run: Any, view: View) -> Picture:
+        """The picture of a view of a run."""
+        with self._change:
+            key = (run.id, view.slug)
+            picture = self._pictures.get(key)
+            if picture is None:
+                picture = self._pictures[key] = Picture(view)
+            self._pictures.move_to_end(key)
+            while len(self._pictures) > 256:
+                self._pictures.popitem(last=False)
+        return picture
+
+    def frame(self, run: Any, view: View, shown: int) -> Frame | None:
+        """The view of a run with frame number `shown` as the moment; None until it is drawn (ask again at the next tick)."""
+        picture = self.picture(run, view)
+        count = run.frames
+        key = (count, run.status) if view.kind == "history" else shown
+        frame = picture.get(key)
+        if frame is None and not picture.error:
+            self.ask((run.id, view.slug), lambda: self._draw(picture, key, run, shown))
+            return picture.newest if view.kind == "history" else None
+        return frame
+
+    def _draw(self, picture: Picture, key: Any, run: Any, shown: int) -> None:
+        dataset = run.dataset
+        if not dataset.sizes.get("step"):
+            return
+        try:
+            picture.draw(key, dataset if picture.view.kind == "history" else until(dataset, shown))
+        except Exception as error:  # a view of one's own may raise anything; the page says so and goes on
+            log.exception("view %s", picture.view.slug)
+            picture.error = f"This view could not be drawn ({type(error).__name__}: {str(error)[:120]})."
+
+    def ask(self, key: Any, job: Callable[[], None]) -> None:
+        """Do `job` soon, in the studio's thread; a later wish with the same key takes its place."""
+        with self._change:
+            self._wishes[key] = job
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="stabviz-draw", daemon=True)
+                self._thread.start()
+            self._change.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                if not self._change.wait_for(lambda: self._wishes, timeout=60):
+                    self._thread = None
+                    return
+                _, job = self._wishes.popitem(last=False)
+            try:
+                job()
+            except Exception:
+                log.exception("drawing")
+
+
+studio = Studio()
+
+
+def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
+    """The Dataset up to and including a frame, dear observables too."""
+    last = dataset["step"].values[frame]
+    picks: dict[str, slice] = {"step": slice(0, frame + 1)}
+    for dim in dataset.dims:
+        if str(dim).startswith("step_"):
+            picks[str(dim)] = slice(0, int(np.searchsorted(dataset[dim].values, last, side="right")))
+    return dataset.isel(picks)
+
+
+class Slot:
+    """One view in one session: HoloViews draws it once, then frames are assigned. Lives and dies with the session."""
+
+    def __init__(self, view: View):
+        self.view = view
+        self.pane: pn.pane.HoloViews | None = None
+        self.frame: Frame | None = None
+        self._set: dict[str, tuple[float, float]] = {}
+        self._moved = False
+
+    def show(self, frame: Frame, follow: bool) -> pn.pane.HoloViews | None:
+        """Show a frame. Returns a new pane when one was made (first time, or another structure), else None."""
+        made = None
+        if self.pane is None or self.frame is None or frame.shape != self.frame.shape:
+            made = self.pane = self._first(frame)
+            self._set = {}
+        elif frame is not self.frame:
+            for plot, columns, old in zip(self._parts(), frame.columns, self.frame.columns, strict=True):
+                if columns is not old:
+                    assign(plot, columns)
+        self.frame = frame
+        if follow:
+            self._follow(frame)
+        return made
+
+    def _first(self, frame: Frame) -> pn.pane.HoloViews:
+        with _drawing:
+            options: dict[str, Any] = {"hooks": [figures.hook], "responsive": True, "title": ""}
+            if isinstance(frame.element, hv.Overlay):
+                options["show_legend"] = False
+            element = frame.element.opts(clone=True, **options)
+            return pn.pane.HoloViews(element, linked_axes=False, sizing_mode="stretch_both", margin=0)
+
+    @property
+    def plot(self) -> Any:
+        """The HoloViews plot of this session, None before it is on the page."""
+        plots = self.pane._plots if self.pane is not None else {}
+        return next(iter(plots.values()))[0] if plots else None
+
+    @property
+    def figure(self) -> Plot | None:
+        """The Bokeh figure of this session."""
+        return None if self.plot is None else self.plot.state
+
+    def _parts(self) -> list[Any]:
+        plot = self.plot
+        return [] if plot is None else parts(plot)
+
+    def _follow(self, frame: Frame) -> None:
+        """Let the axes follow the data, unless a person has moved them: a zoom survives every frame."""
+        figure = self.figure
+        if figure is None:
+            return
+        for axis, wanted in (("x", frame.x), ("y", frame.y)):
+            if wanted is None:
+                continue
+            shown = getattr(figure, f"{axis}_range")
+            last = self._set.get(axis)
+            if last is not None and not np.allclose((shown.start, shown.end), last, rtol=1e-6, atol=0):
+                continue
+            if last != wanted:
+                shown.update(start=wanted[0], end=wanted[1], reset_start=wanted[0], reset_end=wanted[1])
+                self._set[axis] = wanted
+
+    def free(self) -> None:
+        """Let the axes follow again, whatever was zoomed."""
+        self._set = {}
+
+    def moment(self, at: float | None) -> None:
+        """Mark the moment shown (views of a history)."""
+        if self.figure is not None and self.view.kind == "history":
+            figures.moment(self.figure, at)
+
+    def table(self, most: int = 200) -> dict[str, Any]:
+        """The data behind the picture, thinned to `most` rows."""
+        if self.frame is None:
+            return {}
+        with _drawing:
+            frames = [x.dframe() for x in flat(self.frame.element) if not isinstance(x, hv.Text | hv.HLine | hv.VLine)]
+        if not frames:
+            return {}
+        table = max(frames, key=len)
+        table = table.iloc[:: max(1, -(-len(table) // most))]
+        cell = lambda v: f"{v:.6g}" if isinstance(v, float | np.floating) else str(v)  # noqa: E731
+        return {"columns": [str(c) for c in table.columns], "rows": [[cell(v) for v in row] for row in table.itertuples(index=False)]}
+
+
+_verdicts: weakref.WeakKeyDictionary[Any, tuple[Any, list[Any]]] = weakref.WeakKeyDictionary()
+
+
+def verdicts(run: Any, lab: Lab) -> list[Any]:
+    """(claim, verdict) for a run as judged last; judged anew in the studio's thread when there are new frames."""
+    key = (run.frames, run.status)
+    known = _verdicts.get(run)
+    if known is None or known[0] != key:
+
+        def judge() -> None:
+            dataset = run.dataset
+            if dataset.sizes.get("step"):
+                _verdicts[run] = (key, lab.judge(dataset))
+
+        studio.ask((run.id, "verdicts"), judge)
+    return known[1] if known is not None else []

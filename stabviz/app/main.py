@@ -1,0 +1,63 @@
+"""One address for everything: the query decides which page a session shows."""
+
+from __future__ import annotations
+
+import weakref
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+import panel as pn
+
+from stabviz.app import gallery, shell
+from stabviz.app.components import Browser
+from stabviz.app.lab_page import TICK_MS, LabPage
+from stabviz.lab import UnknownLab, lab
+from stabviz.scheduler import Scheduler, default_scheduler
+
+
+def query() -> str:
+    """The query of this session's request, from the question mark on."""
+    arguments = pn.state.session_args or {}
+    items = [(name, value.decode("utf-8", "replace")) for name, values in arguments.items() for value in values]
+    return "?" + urlencode(items) if items else ""
+
+
+def build(scheduler: Scheduler | None = None) -> Any:
+    """The page that this session asks for."""
+    arguments = pn.state.session_args or {}
+    wanted = arguments.get("lab")
+    if not wanted:
+        return gallery.page()
+    slug = wanted[0].decode("utf-8", "replace")
+    try:
+        found = lab(slug)
+    except UnknownLab as error:
+        return not_found(str(error))
+    return lab_page(found, scheduler or default_scheduler())
+
+
+def not_found(sentence: str) -> Any:
+    """A page that says what is missing and leads back."""
+    body = f'<div class="gal"><h1>Nothing here</h1><p class="lead">{escape(sentence)}</p><p><a href="?">All labs</a></p></div>'
+    return shell.page(window_title="stabviz", body=body, browser=Browser())
+
+
+def lab_page(found: Any, scheduler: Scheduler) -> Any:
+    """The page of a lab, with its timer."""
+    browser = Browser()
+    page = LabPage(found, query(), scheduler, browser)
+    paper = found.paper
+    tagline = f"{escape(found.tagline.rstrip('.'))}. {escape(paper.short.rsplit(' ', 1)[0])}, {escape(f'{paper.venue} {paper.year}'.strip())}"
+    template = shell.page(
+        found.title, tagline=tagline, description=found.tagline, browser=browser,
+        left=[page.controls], middle=[page.notice, page.bar], views=page.frames, dock=[page.scrubber], right=[page.claims, page.tries],
+        tabs=[("live", "Live"), ("theory", "Theory"), ("data", "Data")], tab=page.state.tab, panes=page.parts.panes,
+    )  # fmt: skip
+    template.sv_tabs.on("tab", page.tab)
+    page.timer = pn.state.add_periodic_callback(page.tick, period=TICK_MS, start=True)
+    page.timer.log = False
+    me = weakref.ref(page)
+    pn.state.on_session_destroyed(lambda context: (p := me()) is not None and p.close())
+    template.sv_page = page
+    return template

@@ -1,0 +1,142 @@
+"""The Theory and Data tabs of a lab's page, filled when they are first opened."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import re
+import tempfile
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+from markdown_it import MarkdownIt
+
+from stabviz.app.text import mathml
+
+if TYPE_CHECKING:
+    from stabviz.app.lab_page import LabPage
+    from stabviz.lab import Lab
+
+_BLOCK = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+_INLINE = re.compile(r"(?<![\\$])\$([^$\n]+?)\$(?!\d)")
+
+
+def theory_html(lab: Lab) -> str:
+    """A lab's text as HTML: Markdown without raw HTML, formulas as MathML, the paper at the end."""
+    formulas: list[str] = []
+
+    def keep(block: bool) -> Any:
+        def one(match: re.Match[str]) -> str:
+            formulas.append(mathml(match[1].strip(), block=block))
+            return f"\u27e6{len(formulas) - 1}\u27e7"
+
+        return one
+
+    text = _INLINE.sub(keep(False), _BLOCK.sub(keep(True), lab.text))
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    html = re.sub("\u27e6(\\d+)\u27e7", lambda m: formulas[int(m[1])], html)
+    paper = lab.paper
+    address = f' <a href="{escape(paper.url)}">{escape(paper.url)}</a>' if paper.url else ""
+    authors = paper.authors if isinstance(paper.authors, str) else ", ".join(paper.authors)
+    return f'<article class="prose">{html}<p class="source">{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}</p></article>'
+
+
+def cell(lab: Lab, state: Any) -> str:
+    """The notebook cell that reproduces the run."""
+    changed = _changed(lab, state)
+    words = [f"system={state.system!r}"] if state.system != next(iter(lab.systems)) else []
+    words += [f"{name}={value!r}" for name, value in changed.items()]
+    words += [f"seed={state.seed}", f"steps={state.steps}", f"frames={state.frames}"]
+    lines = ["import stabviz as sv", "", f'lab = sv.lab("{lab.slug}")', f"run = lab.run({', '.join(words)})"]
+    for touch in state.touches:
+        values = ", ".join(f"{k}={v!r}" for k, v in touch.what)
+        lines.append(f"# at step {touch.step}: {'turned' if touch.kind == 'set' else 'kicked'} {values}")
+    return "\n".join([*lines, "run.wait().dataset"])
+
+
+def command(lab: Lab, state: Any) -> str:
+    """The command that reproduces the run."""
+    from stabviz.system import controls
+
+    specs = controls(lab.system_class(state.system))
+    words = ["stabviz", "run", lab.slug]
+    if state.system != next(iter(lab.systems)):
+        words += ["--system", state.system]
+    for name, value in _changed(lab, state).items():
+        words += [f"--{name.replace('_', '-')}", specs[name].format(value)]
+    words += ["--seed", str(state.seed), "--steps", str(state.steps), "--frames", str(state.frames)]
+    for touch in state.touches:
+        values = touch.values
+        if touch.kind == "set":
+            words += [f"--set {touch.step}:{name}={specs[name].format(v)}" for name, v in values.items()]
+        else:
+            name = values.pop("name")
+            words.append(f"--kick {touch.step}:{name}" + "".join(f":{k}={v}" for k, v in values.items()))
+    return " ".join(words)
+
+
+def _changed(lab: Lab, state: Any) -> dict[str, Any]:
+    from stabviz.system import controls
+
+    specs = controls(lab.system_class(state.system))
+    return {name: value for name, value in state.values.items() if value != specs[name].default}
+
+
+class Parts:
+    """The contents of the tabs."""
+
+    def __init__(self, page: LabPage):
+        self._page = page
+        self._lab = page.lab
+        self.theory = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
+        self.reproduce = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
+        self.summary = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
+        self.download = pn.widgets.FileDownload(
+            callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", button_type="default", margin=0, width=180
+        )
+        self._open = page.state.tab
+        self.opened(self._open)
+
+    @property
+    def panes(self) -> dict[str, list[Any]]:
+        """Panel objects by tab."""
+        return {"theory": [self.theory], "data": [self.reproduce, self.download, self.summary]}
+
+    def opened(self, slug: str) -> None:
+        """A tab was opened: fill it."""
+        self._open = slug
+        if slug == "theory" and not self.theory.object:
+            self.theory.object = theory_html(self._lab)
+        self.changed()
+
+    def changed(self) -> None:
+        """The page's state or run has changed."""
+        if self._open != "data":
+            return
+        page = self._page
+        blocks = [("In a notebook", cell(self._lab, page.state)), ("On the command line", command(self._lab, page.state))]
+        self.reproduce.object = '<div class="prose">' + "".join(f"<h2>{t}</h2><pre><code>{escape(c)}</code></pre>" for t, c in blocks) + "</div>"
+        run = page.run
+        dataset = run.dataset if run is not None else None
+        has = dataset is not None and bool(dataset.sizes.get("step"))
+        self.download.disabled = not has
+        self.summary.object = (
+            f'<div class="prose"><h2>Dataset of run <code>{escape(run.id)}</code></h2>{dataset._repr_html_()}</div>'
+            if run is not None and dataset is not None and has
+            else '<div class="prose"><p>Press Run: the data of the run are shown here.</p></div>'
+        )
+
+    def _file(self) -> io.BytesIO:
+        run = self._page.run
+        if run is None:
+            return io.BytesIO()
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "run.nc"
+            export(run.dataset, path)
+            return io.BytesIO(path.read_bytes())
+
+
+def export(dataset: Any, path: pathlib.Path) -> None:
+    """A Dataset as netCDF."""
+    dataset.to_netcdf(path, engine="h5netcdf", invalid_netcdf=any(v.dtype.kind in "bc" for v in dataset.variables.values()))
