@@ -129,7 +129,7 @@ def template_arrays(template: xr.Dataset) -> dict[str, np.ndarray]:
 
 def growing_names(template: xr.Dataset, arrays: dict[str, np.ndarray], grows: tuple[str, ...]) -> tuple[str, ...]:
     """Variables that are appended to: first dimension grows; of coordinates only placeholders that are not the dimension's own."""
-    names = []
+    names: list[str] = []
     for dim in grows:
         if dim not in template.sizes:
             raise StoreError(f"The template has no dimension {dim!r} that could grow: it has {', '.join(map(str, template.sizes))}.")
@@ -137,8 +137,8 @@ def growing_names(template: xr.Dataset, arrays: dict[str, np.ndarray], grows: tu
         if any(dim in grows for dim in variable.dims[1:]) and name not in template.coords:
             raise StoreError(f"Variable {name!r} has the dimensions {variable.dims}: a growing dimension must be the first.")
         if variable.ndim and variable.dims[0] in grows:
-            given = name in template.coords and (name in template.dims or any(arrays[name].strides))
-            names += [] if given else [name]
+            given = name in template.coords and (name in template.dims or any(arrays[str(name)].strides))
+            names += [] if given else [str(name)]
     return tuple(names)
 
 
@@ -146,12 +146,13 @@ def new_run(template: xr.Dataset, grows: tuple[str, ...], now: float) -> dict[st
     """All files of a run without rows yet, the root document last."""
     arrays = template_arrays(template)
     growing = growing_names(template, arrays, grows)
-    stored, files = {}, {}
+    stored: dict[str, Stored] = {}
+    files: dict[str, bytes] = {}
     for name, array in arrays.items():
         variable, empty = template.variables[name], name in growing or is_placeholder(array)
         fill = array.flat[0] if array.size and empty else array.dtype.type()
         attrs = flat_attrs(variable.attrs, f"variable {name!r}")
-        stored[name] = new_array(name, array, variable.dims, attrs, fill, name in growing)
+        stored[name] = new_array(name, array, tuple(map(str, variable.dims)), attrs, fill, name in growing)
         files |= {f"{name}/{ROOT}": stored[name].document()} | ({} if empty else stored[name].whole(array))
     record = Record(
         rows=dict.fromkeys(grows, 0), coords=tuple(map(str, template.coords)), growing=growing, created=now, changed=now,
@@ -187,10 +188,11 @@ def split_attrs(attributes: dict[str, Any]) -> tuple[dict[str, Any], Record]:
     if attributes["store_format"] != FORMAT:
         raise StoreDamaged(f"It has the store format {attributes['store_format']!r:.20}; this version of stabviz reads {FORMAT}.")
     try:
-        state = json.loads(attributes["store_record"])
+        state: dict[str, Any] = json.loads(attributes["store_record"])
         rows = {str(dim): int(n) for dim, n in json.loads(attributes["store_rows"]).items()}
-        listed = {name: tuple(state.pop(name)) for name in ("written", "coords", "growing")}
-        record = Record(rows=rows, **listed, **state)
+        for name in ("written", "coords", "growing"):
+            state[name] = tuple(state[name])
+        record = Record(rows=rows, **state)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreDamaged(f"Its commit record cannot be read ({type(error).__name__}: {error}).") from error
     own = {name: value for name, value in attributes.items() if not name.startswith("store_") and name != "coordinates"}

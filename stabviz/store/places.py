@@ -20,7 +20,7 @@ from .layout import CHECKPOINT, ROOT, is_id
 try:
     import fcntl
 except ImportError:  # Windows: leases are used there as on object stores
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LEASE_SECONDS = 120.0
 
@@ -119,7 +119,8 @@ class LocalPlace:
 
     def sizes(self, run_id: str) -> dict[str, int]:
         """Bytes of each file of a run."""
-        root, found = self.root / run_id, {}
+        root = self.root / run_id
+        found: dict[str, int] = {}
         for folder, _, names in os.walk(root):
             prefix = Path(folder).relative_to(root)
             found |= {(prefix / name).as_posix(): os.stat(os.path.join(folder, name)).st_size for name in names}

@@ -16,7 +16,8 @@ OTHER = "fedcba9876543210"
 TOTAL = 3000
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["xarray", "zarr", "numcodecs.blosc", "fsspec"])
+# imported once, so that each process starts at once; what is not installed is passed over
+PROCESSES.set_forkserver_preload(["xarray", "zarr", "numcodecs.blosc", "fsspec", "dask.array", "s3fs"])
 
 
 def template(total: int = TOTAL, width: int = 300) -> xr.Dataset:

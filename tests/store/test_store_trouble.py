@@ -203,7 +203,8 @@ def test_damaged_and_foreign_things_are_told_and_never_fatal(tmp_path):
     damaged(5, "cut off").write_text("[" * 100_000)
     damaged(6, "not a run of stabviz").write_text('{"attributes": 3}')
     for number, change, word in [
-        (7, {"store_rows": "{"}, "commit record"), (8, {"store_record": "[]"}, "commit record"), (9, {"store_format": 99}, "store format 99"),
+        (7, {"store_rows": "{"}, "commit record"), (8, {"store_record": "[]"}, "commit record"),
+        (9, {"store_format": 99}, "store format 99"),
         (10, {"store_record": '{"created": "now"}'}, "commit record"),
     ]:  # fmt: skip
         path = damaged(number, word)
@@ -324,7 +325,8 @@ def test_texts_and_integers_are_not_cut(tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda ds: ds.drop_vars("truth"), "truth"), (lambda ds: ds.isel(step=slice(50)), "shape"), (lambda ds: ds.assign(w=ds["w"].astype("f8")), "dtype"),
+        (lambda ds: ds.drop_vars("truth"), "truth"), (lambda ds: ds.isel(step=slice(50)), "shape"),
+        (lambda ds: ds.assign(w=ds["w"].astype("f8")), "dtype"),
         (lambda ds: ds.rename({"feature": "column"}), "dims"),
     ],
 )  # fmt: skip
@@ -341,7 +343,8 @@ def test_another_template_is_refused(tmp_path, change, sentence):
     [
         (xr.Dataset({"x": ("a", [1.0])}), ("step",), "no dimension 'step'"),
         (xr.Dataset({"x": (("a", "step"), [[1.0]])}), ("step",), "must be the first"),
-        (xr.Dataset({"../x": ("step", [1.0])}), ("step",), "cannot name"), (xr.Dataset({".checkpoint": ("step", [1.0])}), ("step",), "cannot name"),
+        (xr.Dataset({"../x": ("step", [1.0])}), ("step",), "cannot name"),
+        (xr.Dataset({".checkpoint": ("step", [1.0])}), ("step",), "cannot name"),
         (xr.Dataset({"t": ("step", np.array(["2020-01-01"], "M8[ns]"))}), ("step",), "type datetime64"),
         (xr.Dataset({"x": ("step", [1.0])}, attrs={"store_rows": 3}), ("step",), "the store's own"),
     ],
