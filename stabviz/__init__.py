@@ -17,7 +17,19 @@ from .lab import Claim, Experiment, Lab, Paper, Preset, Verdict, View, lab, labs
 __version__ = "0.1.0"
 
 _WHERE = {
-    "system": ("System", "HostSystem", "Observable", "Schedule", "Start", "control", "controls", "host", "kick", "observes", "ControlError"),
+    "system": (
+        "System",
+        "HostSystem",
+        "Observable",
+        "Schedule",
+        "Start",
+        "control",
+        "controls",
+        "host",
+        "kick",
+        "observes",
+        "ControlError",
+    ),
     "plan": ("Plan", "Intervention"),
     "carry_out": ("simulate",),
     "run": ("Run", "RunError"),

@@ -37,8 +37,7 @@ def uses(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | N
             "begin": lambda s: s.begin(problem, state),
             "given": lambda s: s.given(problem),
             "step": lambda s: split_step(s.step(problem, state, key, k), state),
-            "observe": lambda s: [s.observe(problem, state)]
-            + [getattr(s, m)(problem, state) for m, w in watches(s).items() if not w.host],
+            "observe": lambda s: [s.observe(problem, state)] + [getattr(s, m)(problem, state) for m, w in watches(s).items() if not w.host],
             "stop": lambda s: s.stop(problem, state),
         }
         if not getattr(type(system).problem, "_stabviz_host", False) and set(system.needs) == set(needed or {}):

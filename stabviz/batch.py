@@ -23,7 +23,15 @@ from .system import System, with_controls
 def signature(plan: Plan) -> Any:
     """What plans must share to be carried out in one batch: static fields, schedule, interventions' steps, what is recorded."""
     touched = tuple((i.step, i.kind, tuple(k for k, _ in i.what)) for i in plan.interventions)
-    return jax.tree.structure(plan.system), plan.schedule, touched, plan.asked, plan.keep, plan.start, tuple(sorted(plan.system.precision.items()))
+    return (
+        jax.tree.structure(plan.system),
+        plan.schedule,
+        touched,
+        plan.asked,
+        plan.keep,
+        plan.start,
+        tuple(sorted(plan.system.precision.items())),
+    )
 
 
 def _stack(trees: Sequence[Any]) -> tuple[Any, Any]:
@@ -112,7 +120,9 @@ class Batch(Simulation):
             return {}, {}
         axes = (self._axes, self._base_axes, 0)
         args = (self.system, self.base, state)
-        made = compiled.get(f"begin*{_static(axes)}", jax.vmap(lambda s, p, x: s.begin(p, x), in_axes=axes, axis_size=len(self.plans)), *args)(*args)
+        made = compiled.get(
+            f"begin*{_static(axes)}", jax.vmap(lambda s, p, x: s.begin(p, x), in_axes=axes, axis_size=len(self.plans)), *args
+        )(*args)
         return made, jax.tree.map(lambda _: 0, made)
 
     def given_each(self, name: str) -> np.ndarray | None:
@@ -148,7 +158,8 @@ class Batch(Simulation):
         """Wait for a chunk; its blocks have shape (members, frames, ...)."""
         codes = np.asarray(pending.carry.ended)
         slots = pending.frame - pending.first
-        seconds = max(time.perf_counter() - max(pending.sent, free), 1e-6)
+        now = time.perf_counter()
+        seconds = max(now - max(pending.sent, free), 1e-6)
         self.cost.add(*pending.work, seconds)
         block = {name: np.asarray(b)[:, :slots] for name, b in pending.buffers.items()}
         over = block.pop(engine.ENDED) > 0
@@ -167,7 +178,7 @@ class Batch(Simulation):
                 else:
                     rows[watch.dim] = {name: x[:, None] for name, x in out.items()}
         self.done = Place(pending.carry, pending.k, pending.frame, pending.applied)
-        return Chunk(rows, once, pending.k, pending.frame, self.ended, seconds)
+        return Chunk(rows, once, pending.k, pending.frame, self.ended, seconds, now)
 
     def _watch_all(self, method: str, pending: Pending) -> dict[str, np.ndarray]:
         watch = self.watched[method]
@@ -213,7 +224,9 @@ class Batch(Simulation):
             return method(s, p, x, jax.random.fold_in(jax.random.fold_in(k, step), nth), **a)
 
         args = (self.system, self.problem, self.carry.state, self._keys["kick"], arguments, np.int32(intervention.step))
-        state = compiled.get(f"kick.{name}.{nth}*{_static(axes)}", jax.vmap(f, in_axes=(*axes, None), axis_size=len(self.plans)), *args)(*args)
+        state = compiled.get(f"kick.{name}.{nth}*{_static(axes)}", jax.vmap(f, in_axes=(*axes, None), axis_size=len(self.plans)), *args)(
+            *args
+        )
         state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.carry.state)
         self.carry = self.carry._replace(state=state)
 

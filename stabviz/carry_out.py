@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ def chunks(simulation: Simulation) -> Iterator[Chunk]:
     while pending is not None and simulation.ended is None:
         ahead = simulation.dispatch()
         chunk = simulation.collect(pending, free)
-        free = time.perf_counter()
+        free = chunk.ready
         yield chunk
         pending = ahead
 

@@ -222,7 +222,9 @@ def first_carry(system: System, problem: Any, state: Any, key: Any) -> Carry:
     """The carry before the first step; checks that `step` keeps the state's structure."""
     k = jnp.int32(0)
     new = jax.eval_shape(lambda s: split_step(system.step(problem, s, key, k), s)[0], state)
-    describe = lambda tree: [(jax.tree_util.keystr(p) or "state", x.shape, str(x.dtype)) for p, x in jax.tree_util.tree_leaves_with_path(tree)]  # noqa: E731
+    describe = lambda tree: [
+        (jax.tree_util.keystr(p) or "state", x.shape, str(x.dtype)) for p, x in jax.tree_util.tree_leaves_with_path(tree)
+    ]  # noqa: E731
     was, now = describe(state), describe(new)
     if was != now:
         odd = next((f"{a} became {b}" for a, b in zip(was, now, strict=False) if a != b), f"{len(was)} leaves became {len(now)}")

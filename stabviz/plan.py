@@ -135,7 +135,9 @@ class Plan:
         put("interventions", tuple(sorted(done, key=lambda i: i.step)))
         for name in self.asked:
             if name not in watches(self.system):
-                raise ControlError("asked", f"there is no observable {name!r} to ask for; there is {', '.join(watches(self.system)) or 'none'}.")
+                raise ControlError(
+                    "asked", f"there is no observable {name!r} to ask for; there is {', '.join(watches(self.system)) or 'none'}."
+                )
         put("asked", tuple(sorted(self.asked)))
         if self.keep is not None:
             put("keep", tuple(sorted(self.keep)))
@@ -209,7 +211,9 @@ def from_record(record: Mapping[str, Any], system: type[System]) -> Plan:
         seed=record["seed"],
         seeds=tuple(record["seeds"].items()),
         schedule=Schedule(segments=tuple(Segment(*s) for s in record["schedule"])),
-        interventions=tuple(Intervention(step, kind, {k: _value(v) for k, v in what.items()}) for step, kind, what in record["interventions"]),
+        interventions=tuple(
+            Intervention(step, kind, {k: _value(v) for k, v in what.items()}) for step, kind, what in record["interventions"]
+        ),
         asked=tuple(record["asked"]),
         keep=None if record["keep"] is None else tuple(record["keep"]),
         start=record["start"],

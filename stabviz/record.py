@@ -90,7 +90,9 @@ def template(
     coords |= _turned(plan, at)
     size = sum(v.size * v.dtype.itemsize for v in variables.values())
     if size > MOST_BYTES:
-        raise TooLarge(f"this run would record {size / 1e9:.1f} GB, and {MOST_BYTES / 1e9:.0f} GB is the most: ask for fewer frames or a smaller system.")
+        raise TooLarge(
+            f"this run would record {size / 1e9:.1f} GB, and {MOST_BYTES / 1e9:.0f} GB is the most: ask for fewer frames or a smaller system."
+        )
     attrs = {
         "title": f"{plan.lab or plan.name}, run {plan.id}",
         "lab": plan.lab,
@@ -152,7 +154,9 @@ class Record:
         """Variables that are complete from the start although their first dim grows: coordinates known from the plan."""
         return {str(n) for n in self.template.coords if self.template[n].attrs.get("role") != "time"}
 
-    def append(self, rows: Mapping[str, Mapping[str, np.ndarray]], once: Mapping[str, Any] | None = None, attrs: Mapping[str, Any] | None = None) -> None:
+    def append(
+        self, rows: Mapping[str, Mapping[str, np.ndarray]], once: Mapping[str, Any] | None = None, attrs: Mapping[str, Any] | None = None
+    ) -> None:
         """Add rows (growing dim -> variable -> block), end values (`once`) and attributes."""
         counts = {}
         for dim, block in rows.items():

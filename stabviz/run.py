@@ -74,7 +74,7 @@ class Run(Job):
         self._touches: list[tuple[str, dict[str, Any], list[Run]]] = []
         self._backlog: list[Any] = []
         self._committed = self._commit_cost = 0.0
-        self._speed = 0.0
+        self._pace: list[tuple[float, int]] = []
         self._born: tuple[Simulation, Record, int] | None = None
         self.acts: dict[str, str] = {}
         """What turning each control does (see `stabviz.acts.acts`); known once the run is under way."""
@@ -107,7 +107,8 @@ class Run(Job):
             step = simulation.done.k
         else:
             step = 0 if self._stored is None else max(int(self._stored.attrs.get("ended_step", 0)), 0)
-        speed = self._speed
+        pace = self._pace
+        speed = (pace[-1][1] - pace[0][1]) / (pace[-1][0] - pace[0][0]) if len(pace) > 1 else 0.0
         return Progress(step, steps, self.frames, speed, (steps - step) / speed if speed > 0 and not self.ended else None)
 
     @property
@@ -325,7 +326,7 @@ class Run(Job):
         assert simulation is not None
         if self._paused and not self._single:
             self._collect(self._pending)
-            self._pending = None
+            self._pending, self._pace = None, []
             if self._finish_if_ended():
                 return False
             self._commit()
@@ -359,11 +360,9 @@ class Run(Job):
         simulation, record = self._simulation, self._record
         if pending is None or simulation is None or record is None or simulation.ended is not None:
             return
-        k = simulation.done.k
         chunk = simulation.collect(pending, self._free)
-        self._free = time.perf_counter()
-        speed = (chunk.k - k) / chunk.seconds
-        self._speed = speed if not self._speed else 0.7 * self._speed + 0.3 * speed
+        self._free = chunk.ready
+        self._pace = [*self._pace[-15:], (chunk.ready, chunk.k)]
         record.append(chunk.rows, chunk.once)
         self._backlog.append((chunk.rows, chunk.once))
         if chunk.ended is not None:

@@ -51,6 +51,7 @@ class Chunk:
     frame: int
     ended: str | None
     seconds: float
+    ready: float
 
 
 class Place(NamedTuple):
@@ -219,7 +220,10 @@ class Simulation:
         with engine.precision(self.bits):
             system = self._cast(plan.system)
             if self.hosted:
-                seen = {n: np.asarray(x) for n, x in engine.advance_host(system, problem, self.first, 0, 0, [0], [True], 1, keep=keep)[1].items()}
+                seen = {
+                    n: np.asarray(x)
+                    for n, x in engine.advance_host(system, problem, self.first, 0, 0, [0], [True], 1, keep=keep)[1].items()
+                }
                 seen = {n: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for n, x in seen.items()}
             else:
                 seen = jax.eval_shape(lambda s, p, c: engine.look(s, p, c, keep), system, problem, self.first)
@@ -240,7 +244,9 @@ class Simulation:
         with engine.precision(self.bits):
             structure = jax.tree.structure(self.first)
             shapes = jax.tree.leaves(self.first)
-            leaves = [from_host(x, like) for x, like in zip(checkpoint.leaves, shapes, strict=True)] if not self.hosted else checkpoint.leaves
+            leaves = (
+                [from_host(x, like) for x, like in zip(checkpoint.leaves, shapes, strict=True)] if not self.hosted else checkpoint.leaves
+            )
             self.carry = jax.tree.unflatten(structure, leaves)
         self.k, self.frame, self.applied = checkpoint.k, checkpoint.frame, checkpoint.applied
         for i in self.plan.interventions[: self.applied]:
@@ -331,7 +337,7 @@ class Simulation:
                 else:
                     rows[watch.dim] = {name: x[None] for name, x in out.items()}
         self.done = Place(pending.carry, k, frame, pending.applied)
-        return Chunk(rows, once, k, frame, self.ended, seconds)
+        return Chunk(rows, once, k, frame, self.ended, seconds, now)
 
     def _due(self, watch: Watch, pending: Pending, frame: int, slots: int) -> bool:
         if watch.at == "end":
@@ -435,7 +441,9 @@ class Simulation:
 
 
 def to_host(x: Any) -> np.ndarray:
-    return np.asarray(jax.random.key_data(x)) if hasattr(x, "dtype") and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+    return (
+        np.asarray(jax.random.key_data(x)) if hasattr(x, "dtype") and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+    )
 
 
 def from_host(x: np.ndarray, like: Any) -> Any:

@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +75,8 @@ class Study:
             yield from ({k: v for k, v in c.items() if k != "label"} for c in self.cases)
             return
         columns = [
-            [dict(v) for v in values.values()] if isinstance(values, Mapping) else [{name: v} for v in values] for name, values in self.axes.items()
+            [dict(v) for v in values.values()] if isinstance(values, Mapping) else [{name: v} for v in values]
+            for name, values in self.axes.items()
         ]
         for combination in itertools.product(*columns):
             yield functools.reduce(lambda a, b: {**a, **b}, combination, {})
@@ -241,7 +241,12 @@ class StudyRun(Job):
         if store is None or table is None:
             return
         try:
-            attrs = {"kind": "study", "lab": self.plans[0].lab, "status": "running", "axes": json.dumps({n: len(v) for n, v in self.study.labels().items()})}
+            attrs = {
+                "kind": "study",
+                "lab": self.plans[0].lab,
+                "status": "running",
+                "axes": json.dumps({n: len(v) for n, v in self.study.labels().items()}),
+            }
             self._writer = store.writer(self.id, table.template(attrs), ("case",))
             self._written = self._writer.rows.get("case", 0)
             if self._written:
@@ -330,7 +335,7 @@ class BatchRun(Job):
         ahead = self._simulation.dispatch()
         k = self._simulation.done.k
         chunk = self._simulation.collect(self._pending, self._free)
-        self._free = time.perf_counter()
+        self._free = chunk.ready
         self._pending = ahead
         self.steps_done += (chunk.k - k) * len(self.members)
         self.speed = (chunk.k - k) * len(self.members) / chunk.seconds
@@ -365,7 +370,9 @@ class Table:
                 if name in first.template.coords and v.attrs.get("role") != "time":
                     if str(name).startswith("control_") or v.dims == ("step",) or (v.dims and v.dims[0].startswith("step_")):
                         continue
-                    self.coords[str(name)] = v if str(name) not in self.coords or len(self.coords[str(name)]) < len(v) else self.coords[str(name)]
+                    self.coords[str(name)] = (
+                        v if str(name) not in self.coords or len(self.coords[str(name)]) < len(v) else self.coords[str(name)]
+                    )
                 elif first.plan.keep is None or name in first.plan.keep or not (v.dims and v.dims[0] == "step"):
                     known = shapes.get(str(name))
                     shape = v.shape if known is None or known.ndim != v.ndim else tuple(np.maximum(known.shape, v.shape))
@@ -383,7 +390,9 @@ class Table:
         self.statuses = ["waiting", "running", "finished"]
         self.put("status_code", np.zeros(count, np.int16), "status", "1")
         self.put("ended_step", np.full(count, -1, np.int64), "step of the end", "1")
-        self.coords = {n: v for n, v in self.coords.items() if all(d in {x for w in self.variables.values() for x in w.dims} for d in v.dims)}
+        self.coords = {
+            n: v for n, v in self.coords.items() if all(d in {x for w in self.variables.values() for x in w.dims} for d in v.dims)
+        }
 
     def put(self, name: str, values: np.ndarray, long_name: str, unit: str) -> None:
         """Add a variable with one value a case."""
@@ -510,6 +519,8 @@ def study(of: Any, preset: str | None = None, *, scheduler: Scheduler | None = N
     return (scheduler or default_scheduler()).submit_study(Study(preset=preset, **settings), of).wait().dataset
 
 
-def sweep(of: Any, axes: Mapping[str, Any], steps: int | None = None, frames: int | None = None, seed: int | None = None, **settings: Any) -> xr.Dataset:
+def sweep(
+    of: Any, axes: Mapping[str, Any], steps: int | None = None, frames: int | None = None, seed: int | None = None, **settings: Any
+) -> xr.Dataset:
     """The short form: a study over axes. Values of a System's own controls, `seed`, or keys."""
     return study(of, axes=axes, steps=steps, frames=frames, seed=seed, **settings)

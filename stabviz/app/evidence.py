@@ -60,7 +60,11 @@ class Evidence:
             return card(claim.slug, claim.statement, "open", reason=self._errors[claim.slug], action=action, **common)
         if verdict is None:
             return card(claim.slug, claim.statement, "open", reason="" if action else "press Run", action=action, **common)
-        mark = "shown" if claim.kind == "shown" and verdict.holds is None and verdict.measured else {True: "holds", False: "fails", None: "open"}[verdict.holds]
+        mark = (
+            "shown"
+            if claim.kind == "shown" and verdict.holds is None and verdict.measured
+            else {True: "holds", False: "fails", None: "open"}[verdict.holds]
+        )
         return card(claim.slug, claim.statement, mark, measured=verdict.measured, reason=verdict.reason, action=action, **common)
 
     def _decide(self, claim: Claim, jobs: dict[str, Any]) -> Verdict | None:

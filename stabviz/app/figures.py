@@ -100,6 +100,7 @@ def hook(plot: Any, element: Any) -> None:
         return
     if "stabviz" not in figure.tags:
         style(figure)
+        moment(figure, None)  # before the browser lays the figure out: BokehJS fails on a line that comes just after
     else:
         _grids(figure)  # HoloViews has just set these again
         _labels(figure)

@@ -11,11 +11,10 @@ from urllib.parse import quote
 
 import panel as pn
 
-from stabviz.app import theme
+from stabviz.app import shell, theme
 from stabviz.app.palette import TOKENS
-from stabviz.app.shell import page
 from stabviz.app.text import inline, plain
-from stabviz.lab import WINGS
+from stabviz.lab import WINGS, labs
 
 _ONES = (
     "No One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve Thirteen Fourteen Fifteen Sixteen Seventeen Eighteen Nineteen"
@@ -24,19 +23,25 @@ _TENS = "Twenty Thirty Forty Fifty Sixty Seventy Eighty Ninety".split()
 _VARIABLES = {light: f"var(--{name})" for name, (light, _) in TOKENS.items()}
 
 
-def gallery(labs: Mapping[str, Any], scores: Mapping[str, tuple[int, int]] | None = None, search: str = "") -> pn.Template:
-    """The gallery page. `labs` by slug, in order; `scores` are (claims that hold, claims) by slug, where they are known."""
-    return page(body=body(labs, scores or {}), search=search, window_title="stabviz: is it stable?")
+def gallery(found: Mapping[str, Any], scores: Mapping[str, tuple[int, int]] | None = None, search: str = "") -> pn.Template:
+    """The gallery page. `found`: labs by slug, in order; `scores` are (claims that hold, claims) by slug, where they are known."""
+    return shell.page(body=body(found, scores or {}), search=search, window_title="stabviz: is it stable?")
 
 
-def body(labs: Mapping[str, Any], scores: Mapping[str, tuple[int, int]]) -> str:
+def page() -> pn.Template:
+    """The gallery of the labs that are installed, with the search of this session's link."""
+    search = (pn.state.session_args or {}).get("q", [b""])[0].decode("utf-8", "replace")
+    return gallery(labs(), search=search)
+
+
+def body(found: Mapping[str, Any], scores: Mapping[str, tuple[int, int]]) -> str:
     """The gallery as HTML."""
     wings: dict[str, int] = {}
-    for lab in labs.values():
+    for lab in found.values():
         wings[lab.wing] = wings.get(lab.wing, 0) + 1
-    chips = [_chip("", f"All {len(labs)}")] + [_chip(wing, f"{WINGS.get(wing, wing.capitalize())} {n}") for wing, n in wings.items()]
-    cards = [card(slug, lab, scores.get(slug)) for slug, lab in labs.items()]
-    many = f"{number(len(labs))} {'paper as a running system' if len(labs) == 1 else 'papers as running systems'}"
+    chips = [_chip("", f"All {len(found)}")] + [_chip(wing, f"{WINGS.get(wing, wing.capitalize())} {n}") for wing, n in wings.items()]
+    cards = [card(slug, lab, scores.get(slug)) for slug, lab in found.items()]
+    many = f"{number(len(found))} {'paper as a running system' if len(found) == 1 else 'papers as running systems'}"
     return (
         f'<div class="gal"><h1>Is it stable?</h1><p class="lead">{many}. Turn a control, kick the state, watch what lasts, '
         "and see which of the paper’s statements hold.</p>"

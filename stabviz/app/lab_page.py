@@ -44,7 +44,12 @@ class LabPage:
         self.browser = browser or Browser()
         self.notice = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, visible=False, css_classes=["notice"])
         self.bar = RunBar()
-        self.frames = [ViewFrame(slug=v.slug, title=v.title, wide=v.wide, slot=v.height if not v.wide else max(v.height, 280)) for v in lab.views]
+        self.frames = [
+            ViewFrame(
+                slug=s.view.slug, title=s.view.title, wide=s.view.wide, slot=max(s.view.height, 280 if s.view.wide else 0), pane=s.box
+            )
+            for s in self._slots
+        ]
         self.scrubber = Scrubber()
         self.controls = self._make_controls()
         self.evidence = Evidence(lab, scheduler, self)
@@ -67,7 +72,9 @@ class LabPage:
         first, after = {}, {}
         if len(self.lab.systems) > 1:
             names = tuple(self.lab.systems)
-            first["system"] = Control("system", "choice", names[0], label="model", choices=names, static=True, doc="which of the lab's systems")
+            first["system"] = Control(
+                "system", "choice", names[0], label="model", choices=names, static=True, doc="which of the lab's systems"
+            )
         after["steps"] = own.get("steps") or Control("steps", "int", self.state.steps, bounds=(1, 1_000_000), scale="log", label="steps",
                                                      doc="length of the run", static=True)  # fmt: skip
         after["frames"] = Control("frames", "int", self.state.frames, bounds=(1, 2_000), scale="log", label="frames",
@@ -102,7 +109,13 @@ class LabPage:
             ("new_seed", self._new_seed), ("live_switch", self._live_switch), ("kick", self._kick),
         ):  # fmt: skip
             c.on(event, callback)
-        for event, callback in (("run", self.start), ("pause", self._pause), ("resume", self._resume), ("step", self._step), ("reset", self.reset)):
+        for event, callback in (
+            ("run", self.start),
+            ("pause", self._pause),
+            ("resume", self._resume),
+            ("step", self._step),
+            ("reset", self.reset),
+        ):
             b.on(event, callback)
         self.scrubber.on("scrub", self._scrub)
         self.scrubber.on("follow", self._follow)
@@ -273,8 +286,8 @@ class LabPage:
         self._stale = False
         self.tell("")
         for slot, frame in zip(self._slots, self.frames, strict=True):
-            slot.frame = slot.pane = None
-            frame.param.update(pane=None, empty="Press Run.", sentence="", stale=False)
+            slot.clear()
+            frame.param.update(empty="Press Run.", sentence="", stale=False)
         self.scrubber.param.update(n=0, frame=0, follow=True, marks=[], at=[])
         self.claims.cards = self.evidence.cards(None)
         self._show_bar()
@@ -466,22 +479,22 @@ class LabPage:
         if shown < 0:
             return
         visible = set(self.browser.views)
-        at = int(run.plan.schedule.at[shown])
+        at = float(run.plan.schedule.at[shown])
         for slot, frame in zip(self._slots, self.frames, strict=True):
             if not frame.visible or (slot.view.slug not in visible and slot.pane is not None):
                 continue
-            drawn = studio.frame(run, slot.view, shown)
+            drawn = studio.frame(run, slot.view, shown, self.scrubber.follow)
             if drawn is None:
                 error = studio.picture(run, slot.view).error
                 if error:
                     frame.empty = error
                 continue
             if drawn is not slot.frame:
-                pane = slot.show(drawn, self.scrubber.follow)
-                if pane is not None:
-                    frame.param.update(pane=pane, empty="")
+                slot.show(drawn, self.scrubber.follow)
+                frame.empty = ""
                 frame.say(drawn.sentence)
-            slot.moment(None if self.scrubber.follow and run.ended else float(max(at, 1)) if self._log_x(slot) else float(at))
+            where = drawn.step if self.scrubber.follow else at
+            slot.moment(None if self.scrubber.follow and run.ended else max(where, 1) if self._log_x(slot) else where)
 
     @staticmethod
     def _log_x(slot: Slot) -> bool:
@@ -505,7 +518,9 @@ class LabPage:
             self.tell(run.notice)
         self.bar.show(run.status, p.step, p.steps, p.steps_per_second, p.eta, sentence[:1].upper() + sentence[1:])
         self.bar.label = "Run" if self._stale else "Continue" if run.status == "finished" else ""
-        self.controls.param.update(touchable=not run.ended or run.status == "finished", touch_note="" if not ends else "This run has ended.")
+        self.controls.param.update(
+            touchable=not run.ended or run.status == "finished", touch_note="" if not ends else "This run has ended."
+        )
 
     def close(self) -> None:
         """The session is over."""

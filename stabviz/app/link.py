@@ -171,5 +171,9 @@ def _touch(lab: Lab, state: State, text: str, problems: list[str]) -> Interventi
             values[name] = spec.parse(value) if spec is not None else value if name == "name" else float(value)
         return checked(system, Intervention(int(words[0]), words[1], values))
     except (ValueError, IndexError) as error:
-        problems.append(f"The link has a touch that cannot be read, {text[:60]!r}" + (f" ({error})" if isinstance(error, ControlError) else "") + "; it is left out.")
+        problems.append(
+            f"The link has a touch that cannot be read, {text[:60]!r}"
+            + (f" ({error})" if isinstance(error, ControlError) else "")
+            + "; it is left out."
+        )
         return None

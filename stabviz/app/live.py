@@ -43,6 +43,8 @@ class Frame:
     x: tuple[float, float] | None
     y: tuple[float, float] | None
     sentence: str
+    step: float
+    """The last recorded step in it."""
 
 
 def parts(plot: Any) -> list[Any]:
@@ -148,7 +150,8 @@ class Picture:
             if self._plot is None or shape != self._shape:
                 self._plot, self._shape = hv.renderer("bokeh").get_plot(element), shape
             columns = [translate(p, x) for p, x in zip(parts(self._plot), leaves, strict=True)]
-            frame = Frame(element, columns, shape, limits(element, "x"), limits(element, "y"), self.view.sentence(dataset))
+            frame = Frame(element, columns, shape, limits(element, "x"), limits(element, "y"), self.view.sentence(dataset),
+                          float(dataset["step"].values[-1]))  # fmt: skip
         self._frames[key] = frame
         while len(self._frames) > KEPT:
             self._frames.popitem(last=False)
@@ -177,15 +180,18 @@ class Studio:
                 self._pictures.popitem(last=False)
         return picture
 
-    def frame(self, run: Any, view: View, shown: int) -> Frame | None:
-        """The view of a run with frame number `shown` as the moment; None until it is drawn (ask again at the next tick)."""
+    def frame(self, run: Any, view: View, shown: int, follow: bool = True) -> Frame | None:
+        """The view of a run with frame number `shown` as the moment, drawn soon; until then the newest one there is.
+
+        None where nothing fits yet: a moment that is asked for by itself (not `follow`) is not replaced by another.
+        """
         picture = self.picture(run, view)
         count = run.frames
         key = (count, run.status) if view.kind == "history" else shown
         frame = picture.get(key)
         if frame is None and not picture.error:
             self.ask((run.id, view.slug), lambda: self._draw(picture, key, run, shown))
-            return picture.newest if view.kind == "history" else None
+            return picture.newest if follow or view.kind == "history" else None
         return frame
 
     def _draw(self, picture: Picture, key: Any, run: Any, shown: int) -> None:
@@ -238,16 +244,17 @@ class Slot:
 
     def __init__(self, view: View):
         self.view = view
+        self.box = pn.Column(sizing_mode="stretch_both", margin=0)
+        """What the page shows; the plot is put into it when there is one."""
         self.pane: pn.pane.HoloViews | None = None
         self.frame: Frame | None = None
         self._set: dict[str, tuple[float, float]] = {}
-        self._moved = False
 
-    def show(self, frame: Frame, follow: bool) -> pn.pane.HoloViews | None:
-        """Show a frame. Returns a new pane when one was made (first time, or another structure), else None."""
-        made = None
+    def show(self, frame: Frame, follow: bool) -> None:
+        """Show a frame: drawn by HoloViews the first time and where the structure has changed, else assigned."""
         if self.pane is None or self.frame is None or frame.shape != self.frame.shape:
-            made = self.pane = self._first(frame)
+            self.pane = self._first(frame)
+            self.box[:] = [self.pane]
             self._set = {}
         elif frame is not self.frame:
             for plot, columns, old in zip(self._parts(), frame.columns, self.frame.columns, strict=True):
@@ -256,7 +263,11 @@ class Slot:
         self.frame = frame
         if follow:
             self._follow(frame)
-        return made
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.frame = self.pane = None
+        self.box.clear()
 
     def _first(self, frame: Frame) -> pn.pane.HoloViews:
         with _drawing:

@@ -48,7 +48,9 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
     browser = Browser()
     page = LabPage(found, query(), scheduler, browser)
     paper = found.paper
-    tagline = f"{escape(found.tagline.rstrip('.'))}. {escape(paper.short.rsplit(' ', 1)[0])}, {escape(f'{paper.venue} {paper.year}'.strip())}"
+    tagline = (
+        f"{escape(found.tagline.rstrip('.'))}. {escape(paper.short.rsplit(' ', 1)[0])}, {escape(f'{paper.venue} {paper.year}'.strip())}"
+    )
     template = shell.page(
         found.title, tagline=tagline, description=found.tagline, browser=browser,
         left=[page.controls], middle=[page.notice, page.bar], views=page.frames, dock=[page.scrubber], right=[page.claims, page.tries],

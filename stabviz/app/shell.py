@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import panel as pn
+from bokeh.document import Document
+from panel.io.resources import LOCAL_DIST, use_cdn
 
 from stabviz.app import figures, theme
 from stabviz.app.components import Browser, Tabs
@@ -61,6 +63,7 @@ def page(
     parts = {name: list(objects) for name, objects in (panes or {}).items()}
     chosen = visitor_theme()
     figures.begin_theme(pn.state.curdoc, chosen)
+    _serve_here(pn.state.curdoc)
     known = {slug for slug, _ in tabs}
     tab = tab if tab in known or not known else tabs[0][0]
     context = {
@@ -101,6 +104,16 @@ def page(
     if pn.state.curdoc is not None:
         pn.state.curdoc.title = window_title or (f"{title} - stabviz" if title else "stabviz")
     return template
+
+
+def _serve_here(document: Document | None) -> None:
+    """Panel's style sheets come from this server, also in a session that begins at the socket.
+
+    Panel takes them from its CDN until it has rendered the page's HTML; where a slow visitor's first session has
+    expired, the second one is never rendered as HTML, and would ask another host.
+    """
+    if document is not None and not use_cdn():
+        document._template_variables.setdefault("dist_url", f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST)
 
 
 def _change_theme(name: str) -> None:

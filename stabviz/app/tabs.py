@@ -116,7 +116,9 @@ class Parts:
             return
         page = self._page
         blocks = [("In a notebook", cell(self._lab, page.state)), ("On the command line", command(self._lab, page.state))]
-        self.reproduce.object = '<div class="prose">' + "".join(f"<h2>{t}</h2><pre><code>{escape(c)}</code></pre>" for t, c in blocks) + "</div>"
+        self.reproduce.object = (
+            '<div class="prose">' + "".join(f"<h2>{t}</h2><pre><code>{escape(c)}</code></pre>" for t, c in blocks) + "</div>"
+        )
         run = page.run
         dataset = run.dataset if run is not None else None
         has = dataset is not None and bool(dataset.sizes.get("step"))
