@@ -197,7 +197,7 @@ class Batch(Simulation):
 
     def _member_problem(self, i: int, problem: Any) -> Any:
         structure = jax.tree.structure(problem)
-        axes = structure.flatten_up_to(self._problem_axes) if problem is not None else []
+        axes = structure.flatten_up_to(self._problem_axes) if problem is not None else []  # type: ignore[attr-defined]
         picked = [np.asarray(x) if a is None else np.asarray(x[i]) for x, a in zip(jax.tree.leaves(problem), axes, strict=True)]
         return jax.tree.unflatten(structure, picked)
 

@@ -17,7 +17,7 @@ def use_compile_cache() -> None:
     `STABVIZ_COMPILE_CACHE` names another directory; empty, it turns the cache off.
     """
     place = os.environ.get("STABVIZ_COMPILE_CACHE")
-    if place == "" or jax.config.jax_compilation_cache_dir:
+    if place == "" or jax.config.values.get("jax_compilation_cache_dir"):
         return
     directory = pathlib.Path(place or platformdirs.user_cache_dir("stabviz", appauthor=False)) / "compiled"
     try:

@@ -90,9 +90,10 @@ class Control:
             value = named[value]
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise self.refuse(value)
-        if self.kind == "int" and not (math.isfinite(value) and int(value) == value):
+        number = float(value)
+        if self.kind == "int" and not number.is_integer():
             raise self.refuse(value)
-        value = int(value) if self.kind == "int" else float(value)
+        value = int(number) if self.kind == "int" else number
         if any(value == special for special, _ in self.also):
             return value
         if not math.isfinite(value):
@@ -201,7 +202,7 @@ def control(
     )  # fmt: skip
 
     def convert(value: Any) -> Any:
-        # Tracers and stacked arrays pass; plain values become leaves. What is not allowed is left for `__check_init__`, which knows the name.
+        # Tracers and stacked arrays pass; plain values become leaves. `__check_init__`, which knows the name, refuses what is not allowed.
         if isinstance(value, eqx.Module) or eqx.is_array(value) and not isinstance(value, np.generic):
             return value
         try:
@@ -220,13 +221,9 @@ def named(name: str, field: Any) -> Control:
 
 
 def controls(system: Any) -> dict[str, Control]:
-    """The controls of a System (class or instance), by name, in the order of declaration.
-
-    A System made of Systems shows the controls of what it wraps too (its own come first).
-    """
+    """The controls of a System (class or instance), by name, in the order of declaration."""
     cls = system if isinstance(system, type) else type(system)
-    found = {f.name: named(f.name, f) for f in dataclasses.fields(cls) if "control" in f.metadata}
-    return found
+    return {f.name: named(f.name, f) for f in dataclasses.fields(cls) if "control" in f.metadata}
 
 
 def parameters(system: type, name: str | None = None) -> type[param.Parameterized]:

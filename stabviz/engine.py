@@ -75,7 +75,7 @@ def keys(seeds: Mapping[str, int]) -> dict[str, jax.Array]:
 def split_step(result: Any, state: Any) -> tuple[Any, dict[str, Any]]:
     """What `step` returned, as (state, aux)."""
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
-        if jax.tree.structure(result) != jax.tree.structure(state):
+        if str(jax.tree.structure(result)) != str(jax.tree.structure(state)):
             return result[0], result[1]
     return result, {}
 
@@ -222,14 +222,16 @@ def first_carry(system: System, problem: Any, state: Any, key: Any) -> Carry:
     """The carry before the first step; checks that `step` keeps the state's structure."""
     k = jnp.int32(0)
     new = jax.eval_shape(lambda s: split_step(system.step(problem, s, key, k), s)[0], state)
-    describe = lambda tree: [
-        (jax.tree_util.keystr(p) or "state", x.shape, str(x.dtype)) for p, x in jax.tree_util.tree_leaves_with_path(tree)
-    ]  # noqa: E731
-    was, now = describe(state), describe(new)
+    was, now = _leaves(state), _leaves(new)
     if was != now:
         odd = next((f"{a} became {b}" for a, b in zip(was, now, strict=False) if a != b), f"{len(was)} leaves became {len(now)}")
         raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
     return Carry(state, aux_start(system, _aux_shapes(system, problem, state, key, k)), jnp.int32(0), jnp.int32(0))
+
+
+def _leaves(tree: Any) -> list[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and dtype of each leaf."""
+    return [(jax.tree_util.keystr(p) or "state", x.shape, str(x.dtype)) for p, x in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 class Compiled:
@@ -274,7 +276,7 @@ class Compiled:
         """What a program depends on: static fields and structure, shapes and dtypes, precision."""
         leaves, structure = jax.tree.flatten(args)
         shapes = tuple((np.shape(x), str(x.dtype), getattr(x, "weak_type", False)) for x in leaves)
-        return name, structure, shapes, jax.config.jax_enable_x64, tuple(sorted(static.items()))
+        return name, structure, shapes, jax.config.read("jax_enable_x64"), tuple(sorted(static.items()))
 
 
 compiled = Compiled()
@@ -291,7 +293,7 @@ def host_generator(seed: int, stream: int, k: int = 0) -> np.random.Generator:
 
 
 def advance_host(
-    system: HostSystem, problem: Any, carry: Carry, seed: int, k: int, counts: Any, seen: Any, n: int, *, keep: tuple[str, ...] | None = None
+    system: System, problem: Any, carry: Carry, seed: int, k: int, counts: Any, seen: Any, n: int, *, keep: tuple[str, ...] | None
 ) -> tuple[Carry, dict[str, Any], int]:  # fmt: skip
     """`advance` for a `HostSystem`: plain Python."""
     rows: list[dict[str, Any]] = []
@@ -300,7 +302,7 @@ def advance_host(
         if ended:
             break
         for j in range(k, k + int(counts[i])):
-            state, extra = split_step(system.step(problem, state, host_generator(seed, 2, j), j), state)
+            state, extra = split_step(system.step(problem, state, host_generator(seed, 2, j), np.int32(j)), state)  # type: ignore[arg-type]
             aux = _gather_host(system.observables, aux, extra, since == 0)
             since += 1
         k += int(counts[i])
@@ -318,7 +320,7 @@ def _gather_host(observables: Mapping[str, Observable], total: dict[str, Any], n
     out = dict(total)
     for name, x in new.items():
         how = observables[name].reduce if name in observables else "last"
-        x, old = np.float64(x), total.get(name)
+        x, old = np.float64(x), total.get(name, np.float64(0))
         out[name] = x if first or how in (None, "last") else np.maximum(old, x) if how == "max" else old + x
     return out
 

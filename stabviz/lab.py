@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .run import Run
     from .scheduler import Scheduler
-    from .studies import Study, StudyRun
+    from .studies import Study
+    from .study_run import StudyRun
     from .system import System
 
 COLORS = {
     "ground": "#f7f7f4", "sheet": "#ffffff", "ink": "#16202b", "soft": "#5a6672", "faint": "#8b95a0", "line": "#e2e3de",
     "rule": "#ecede8", "tint": "#e8f0f5", "stable": "#1f6f9e", "edge": "#b7791f", "lost": "#c2472f", "second": "#5c7f3a",
 }  # fmt: skip
-"""Colours by meaning, light theme: `stable` contracts and holds, `lost` grows and fails, `edge` is on the border or touched, `faint` is undecided."""
+"""Colours by meaning, light theme: `stable` contracts and holds, `lost` grows and fails, `edge` is on the border, `faint` is undecided."""
 
 WINGS = {
     "training": "Training", "chaos": "Chaos", "galaxies": "Galaxies", "pde": "PDE",
@@ -278,7 +279,7 @@ class Lab:
         length = steps if steps is not None else chosen.steps
         if length is not None and "steps" in self._controls_of(system or chosen.system):
             controls = {"steps": length, **controls}  # a System that reads its own length
-        first = lambda *values: next((v for v in values if v is not None), None)  # noqa: E731
+        first: Any = lambda *values: next((v for v in values if v is not None), None)  # noqa: E731
         made = self.system(system, preset, **controls)
         planned = interventions if interventions is not None else chosen.interventions
         return Plan(

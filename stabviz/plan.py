@@ -124,7 +124,7 @@ class Plan:
                 raise ControlError("seeds", f"there is no key {key!r}: the keys are {', '.join(KEYS)}.")
         put("seeds", tuple((k, check_seed(seeds[k], f"seed of {k}")) for k in KEYS if k in seeds and seeds[k] is not None))
         if "steps" in controls(self.system):  # linked with the length; a longer schedule (a continued run) leaves it
-            steps = controls(self.system)["steps"].value(self.system.steps)
+            steps = controls(self.system)["steps"].value(getattr(self.system, "steps"))  # noqa: B009
             if self.schedule.steps < steps:
                 put("system", with_controls(self.system, steps=self.schedule.steps))
         last = self.schedule.steps

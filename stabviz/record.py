@@ -91,7 +91,7 @@ def template(
     size = sum(v.size * v.dtype.itemsize for v in variables.values())
     if size > MOST_BYTES:
         raise TooLarge(
-            f"this run would record {size / 1e9:.1f} GB, and {MOST_BYTES / 1e9:.0f} GB is the most: ask for fewer frames or a smaller system."
+            f"this run would record {size / 1e9:.1f} GB, and {MOST_BYTES / 1e9:.0f} GB is the most: record fewer frames."
         )
     attrs = {
         "title": f"{plan.lab or plan.name}, run {plan.id}",
@@ -144,7 +144,7 @@ class Record:
         self._lock = threading.Lock()
         self._attrs = dict(whole.attrs)
         self._data: dict[str, np.ndarray] = {}
-        for name, v in whole.variables.items():
+        for name, v in ((str(n), v) for n, v in whole.variables.items()):
             grown = bool(v.dims) and v.dims[0] in grows and name not in self.whole_names
             late = not v.dims or not grown
             self._data[name] = np.array(v.values) if late else np.empty(v.shape, v.dtype)
@@ -181,12 +181,12 @@ class Record:
             for dim in self.grows[1:]:
                 rows[dim] = min(rows[dim], int(np.searchsorted(self._data[dim], last, side="right")))
         variables = {}
-        for name, v in self.template.variables.items():
+        for name, v in ((str(n), v) for n, v in self.template.variables.items()):
             data = self._data[name]
             if v.dims and v.dims[0] in self.grows:
                 data = data[: rows[v.dims[0]]]
             data = data.view()
             data.flags.writeable = False
             variables[name] = xr.Variable(v.dims, data, v.attrs)
-        coords = {name: variables.pop(name) for name in self.template.coords}
+        coords = {str(name): variables.pop(str(name)) for name in self.template.coords}
         return xr.Dataset(variables, coords, attrs)

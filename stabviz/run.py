@@ -6,6 +6,7 @@ A Run is a plain object, safe to use from any thread. It calls nobody: pages pol
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,6 +77,7 @@ class Run(Job):
         self._committed = self._commit_cost = 0.0
         self._pace: list[tuple[float, int]] = []
         self._born: tuple[Simulation, Record, int] | None = None
+        self._from: Checkpoint | None = None
         self.acts: dict[str, str] = {}
         """What turning each control does (see `stabviz.acts.acts`); known once the run is under way."""
 
@@ -123,7 +125,7 @@ class Run(Job):
         sent = 0
         while True:
             with self._change:
-                self._change.wait_for(lambda: self.frames > sent or self.ended)
+                self._change.wait_for(functools.partial(self._more_than, sent))
             ready = self.frames
             if ready == sent:
                 return
@@ -131,6 +133,9 @@ class Run(Job):
             for i in range(sent, ready):
                 yield dataset.isel(step=i)
             sent = ready
+
+    def _more_than(self, frames: int) -> bool:
+        return self.frames > frames or self.ended
 
     def claims(self) -> list[Any]:
         """(claim, verdict) for each claim of the run's lab, judged on the frames so far."""
@@ -213,6 +218,10 @@ class Run(Job):
             raise RunError(f"the run was {self._status} before it could be touched.")
         return answer[0]
 
+    def begin_from(self, born: tuple[Simulation, Record, int], point: Checkpoint) -> None:
+        """Take over a parent's past: its simulation, its record and how many frames of it, and the checkpoint to go on from."""
+        self._born, self._from = born, point
+
     # -- driven by the scheduler's workers ----------------------------------------------------------------------
 
     def _advance(self) -> bool:
@@ -236,7 +245,7 @@ class Run(Job):
             return False
         states = {name: before.final_state() for name, before in self.needed.items()}
         self._set("compiling")
-        if self._born is not None:
+        if self._born is not None and self._from is not None:
             parent, record, frames = self._born
             simulation = Simulation(self.plan, parent.needed, parent.start)
             simulation.prepare(like=parent)
@@ -303,12 +312,13 @@ class Run(Job):
     def _open_writer(self, simulation: Simulation) -> None:
         """Open the store's writer, and go on from what was committed, if anything was."""
         self._make_writer(simulation)
-        if self._writer is None or not self._writer.rows.get("step"):
+        store = self._scheduler.store
+        if store is None or self._writer is None or not self._writer.rows.get("step"):
             return
-        checkpoint = self._scheduler.store.load_checkpoint(self.id)
+        checkpoint = store.load_checkpoint(self.id)
         if checkpoint is None:
             return
-        dataset = self._scheduler.store.open(self.id)
+        dataset = store.open(self.id)
         record = Record(simulation.template, simulation.grows)
         rows = {
             dim: {str(n): dataset[n].values for n, v in dataset.variables.items()

@@ -65,7 +65,7 @@ class Scheduler:
 
     def submit_study(self, study: Any, of: Any) -> Any:
         """The run of a study (`stabviz.studies.Study`) of a Lab or a System. Returns at once."""
-        from .studies import StudyRun
+        from .study_run import StudyRun
 
         job = StudyRun(study, of, self, lab=None if hasattr(of, "step") else of)
         return self._add(job, {}, False)
@@ -102,7 +102,7 @@ class Scheduler:
     def adopt(self, plan: Plan, parent: Run, born: tuple[Simulation, Record, int], point: Checkpoint, paused: bool) -> Run:
         """The child that goes on from a parent's border."""
         run = Run(plan, self, parent.lab)
-        run._born, run._from = born, point
+        run.begin_from(born, point)
         return self._add(run, parent.needed, paused)
 
     def continue_from(self, parent: Run, plan: Plan) -> Run:
@@ -116,7 +116,7 @@ class Scheduler:
             # Replayed from the store: the same plan with its past recomputed would give the same; its checkpoint is quicker.
             return self._add(_Continued(plan, self, parent), parent.needed, False)
         run = Run(plan, self, parent.lab)
-        run._born, run._from = (simulation, record, simulation.done.frame), simulation.checkpoint()
+        run.begin_from((simulation, record, simulation.done.frame), simulation.checkpoint())
         return self._add(run, parent.needed, False)
 
     def state_of(self, run_id: str) -> Any:
@@ -216,8 +216,8 @@ class _Continued(Run):
             record.append({dim: {str(n): dataset[n].values for n, v in dataset.variables.items()
                                  if v.dims and v.dims[0] == dim and n not in record.whole_names} for dim in simulation.grows})  # fmt: skip
             meta = found.meta
-            self._from = Checkpoint(found.leaves, int(meta["k"]), int(meta["frame"]), int(meta["applied"]))
-            self._born = (simulation, record, self._from.frame)
+            point = Checkpoint(found.leaves, int(meta["k"]), int(meta["frame"]), int(meta["applied"]))
+            self.begin_from((simulation, record, point.frame), point)
         return False if self.ended else super()._begin()
 
 

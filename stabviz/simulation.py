@@ -131,6 +131,15 @@ class Simulation:
         self.largest_chunk: int | None = None
         """Most frames in a chunk (tests cut a run with it); None: as time allows."""
 
+    base: Any
+    """The problem without what `begin` added."""
+    references: dict[str, Any]
+    first: Carry
+    stops: tuple[str, ...]
+    template: xr.Dataset
+    """The run's Dataset, unfilled; its growing dims are `grows`."""
+    grows: tuple[str, ...]
+
     # -- set-up ---------------------------------------------------------------------------------------------------
 
     def prepare(self, like: Simulation | None = None) -> None:
@@ -192,7 +201,7 @@ class Simulation:
 
     def _init(self) -> Any:
         if self.hosted:
-            return self.plan.system.init(self.base, engine.host_generator(self.plan.key_seed("init"), 1))
+            return self.plan.system.init(self.base, engine.host_generator(self.plan.key_seed("init"), 1))  # type: ignore[arg-type]
         args = (self.system, self.base, self.keys["init"])
         return compiled.get("init", lambda s, p, k: s.init(p, k), *args)(*args)
 
@@ -224,7 +233,7 @@ class Simulation:
                     n: np.asarray(x)
                     for n, x in engine.advance_host(system, problem, self.first, 0, 0, [0], [True], 1, keep=keep)[1].items()
                 }
-                seen = {n: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for n, x in seen.items()}
+                seen = {n: x[0] for n, x in seen.items()}
             else:
                 seen = jax.eval_shape(lambda s, p, c: engine.look(s, p, c, keep), system, problem, self.first)
             for method, watch in watched.items():

@@ -249,7 +249,7 @@ class System(eqx.Module):
         return None
 
     def begin(self, problem: Any, state: Any) -> dict[str, Any]:
-        """References taken once at the start (first loss, first kernel): a dict added to the problem and kept when the problem is made anew."""
+        """References taken once at the start (first loss, first kernel): a dict added to the problem, kept when that is made anew."""
         return {}
 
     def init(self, problem: Any, key: jax.Array) -> Any:

@@ -1,1 +1,24 @@
 """The pages: one app at one address, whose query decides what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def serve(port: int = 5006, address: str = "127.0.0.1", show: bool = False, store: Any = None, **options: Any) -> Any:
+    """Start the server and serve until it is stopped (`threaded=True`: return at once with the server).
+
+    Args:
+        port: 0 takes a free one. address: who may connect; the loopback address keeps it on this machine.
+        store: where runs are kept, if not at the default place.
+    """
+    from stabviz.app.main import serve as start
+
+    return start(port, address, show, store, **options)
+
+
+def embed(lab: Any, **options: Any) -> Any:
+    """A lab's page as a Panel object, for a notebook."""
+    from stabviz.app.embedded import embed as build
+
+    return build(lab, **options)

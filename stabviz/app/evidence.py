@@ -48,7 +48,7 @@ class Evidence:
 
     def _card(self, claim: Claim, here: Verdict | None) -> dict[str, Any]:
         jobs = self._jobs.get(claim.slug, {})
-        common = {"paper": claim.expected, "tolerance": claim.tolerance, "kind": claim.kind, "source": claim.source}
+        common: dict[str, Any] = {"paper": claim.expected, "tolerance": claim.tolerance, "kind": claim.kind, "source": claim.source}
         if any(not job.ended for job in jobs.values()):
             done = [job.progress for job in jobs.values()]
             share = sum(p.step for p in done) / max(sum(p.steps for p in done), 1)

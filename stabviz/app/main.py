@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from html import escape
 from typing import Any
@@ -14,6 +15,7 @@ from stabviz.app.components import Browser
 from stabviz.app.lab_page import TICK_MS, LabPage
 from stabviz.lab import UnknownLab, lab
 from stabviz.scheduler import Scheduler, default_scheduler
+from stabviz.store import Store
 
 
 def query() -> str:
@@ -63,3 +65,26 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
     pn.state.on_session_destroyed(lambda context: (p := me()) is not None and p.close())
     template.sv_page = page
     return template
+
+
+def serve(port: int, address: str, show: bool, store: Any, **options: Any) -> Any:
+    """See `stabviz.app.serve`."""
+    scheduler = default_scheduler() if store is None else Scheduler(store if isinstance(store, Store) else Store(store))
+    calm()
+    return pn.serve({"/": lambda: build(scheduler)}, port=port, address=address, show=show, title="stabviz", **options)
+
+
+class _Quiet(logging.Filter):
+    """A page that is closed while frames are on their way is nothing to report."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage() + str(record.exc_info or "")
+        return "WebSocketClosedError" not in text and "connection was closed" not in text
+
+
+def calm() -> None:
+    """Keep harmless messages about closed pages out of the server's log."""
+    for name in ("bokeh.server.views.ws", "tornado.application", "asyncio"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(f, _Quiet) for f in logger.filters):
+            logger.addFilter(_Quiet())

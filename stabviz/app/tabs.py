@@ -39,7 +39,8 @@ def theory_html(lab: Lab) -> str:
     paper = lab.paper
     address = f' <a href="{escape(paper.url)}">{escape(paper.url)}</a>' if paper.url else ""
     authors = paper.authors if isinstance(paper.authors, str) else ", ".join(paper.authors)
-    return f'<article class="prose">{html}<p class="source">{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}</p></article>'
+    source = f"{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}"
+    return f'<article class="prose">{html}<p class="source">{source}</p></article>'
 
 
 def cell(lab: Lab, state: Any) -> str:

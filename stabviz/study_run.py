@@ -1,0 +1,279 @@
+"""A study being carried out: batches of cases as jobs of their own, its table kept in the store."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from .batch import Batch, signature
+from .control import ControlError
+from .job import Job, RunError
+from .plan import Plan
+from .run import Progress, Run
+from .simulation import Simulation
+from .store import StoreError
+from .studies import Study
+from .system import HostSystem
+from .table import Table
+
+if TYPE_CHECKING:
+    from .scheduler import Scheduler
+
+BATCH_BYTES = 5e8
+"""Memory that the states and frames of one batch may take."""
+MOST_MEMBERS = 256
+
+
+class StudyRun(Job):
+    """A study being carried out: batches of cases, each a job of its own; its Dataset fills while they go on."""
+
+    def __init__(self, study: Study, of: Any, scheduler: Scheduler, lab: Any = None):
+        super().__init__(scheduler, lab)
+        self.study = study
+        self.plans = study.plans(of)
+        if not self.plans:
+            raise ControlError("axes", "a study needs at least one case: one of its axes is empty.")
+        self.needed: dict[str, Run] = {}
+        self._table: Table | None = None
+        self._batches: list[BatchRun] = []
+        self._next = 0
+        self._written = 0
+        self._stored: xr.Dataset | None = None
+        self._writer: Any = None
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Hash of the cases' names and their labels."""
+        labels = {name: [str(v) for v in values] for name, values in self.study.labels().items()}
+        what = json.dumps(["study", labels, [p.id for p in self.plans]])
+        return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+    @property
+    def progress(self) -> Progress:
+        """Steps of all cases together."""
+        steps = sum(p.schedule.steps for p in self.plans)
+        if self._stored is not None:
+            return Progress(steps, steps, len(self.plans), 0.0, None)
+        done = sum(b.steps_done for b in self._batches)
+        speed = sum(b.speed for b in self._batches if not b.ended)
+        return Progress(done, steps, 0, speed, (steps - done) / speed if speed > 0 and not self.ended else None)
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """What is there so far; cases not yet computed are NaN (0, False) with status `waiting`."""
+        if self._stored is not None:
+            return self._stored
+        return xr.Dataset(attrs={"status": self.status}) if self._table is None else self._table.dataset(self.study, self.status)
+
+    def cancel(self) -> None:
+        """End it; batches that are complete are kept."""
+        super().cancel()
+        for batch in self._batches:
+            batch.cancel()
+
+    def pause(self) -> None:
+        """Stop at the next border."""
+        super().pause()
+        for batch in self._batches:
+            batch.pause()
+
+    def resume(self) -> None:
+        """Go on."""
+        super().resume()
+        for batch in self._batches:
+            batch.resume()
+
+    def _advance(self) -> bool:
+        if self.ended:
+            return False
+        if self._cancel and all(b.ended for b in self._batches[: self._next]):
+            self._close_writer()
+            self._set("cancelled")
+            return False
+        if self._table is None:
+            return self._begin()
+        failed = next((b for b in self._batches if b.status == "failed"), None)
+        if failed is not None:
+            raise RunError(failed.error)
+        self._commit()
+        if all(b.ended for b in self._batches):
+            self._finish()
+            return False
+        running = sum(not b.ended for b in self._batches[: self._next])
+        while self._next < len(self._batches) and running < self._scheduler.workers and not self._cancel:
+            batch = self._batches[self._next]
+            self._next += 1
+            if not batch.ended:
+                running += 1
+                self._scheduler.after(batch, self)
+                self._scheduler.wake(batch)
+        self._published()
+        return False
+
+    def _begin(self) -> bool:
+        if self._replay():
+            return False
+        if not self.needed:
+            needs = {before.id: before for plan in self.plans for before in plan.needs.values()}
+            self.needed = {i: self._scheduler.submit(before, self.lab) for i, before in needs.items()}
+        if not self._wait_for(self.needed.values()):
+            return False
+        self._set("running")
+        states = {run_id: run.final_state() for run_id, run in self.needed.items()}
+        each = [{name: states[before.id] for name, before in plan.needs.items()} for plan in self.plans]
+        groups: dict[Any, list[int]] = {}
+        for i, plan in enumerate(self.plans):
+            alone = self.study.one_by_one or isinstance(plan.system, HostSystem)
+            groups.setdefault((signature(plan), i if alone else None), []).append(i)
+        firsts = {key: Simulation(self.plans[m[0]], each[m[0]], self._start(self.plans[m[0]])) for key, m in groups.items()}
+        for first in firsts.values():
+            first.prepare()
+        self._table = Table(self.plans, list(groups.values()), list(firsts.values()))
+        for key, members in groups.items():
+            self._batches += self._split(members, firsts[key], each)
+        self._reopen()
+        return True
+
+    def _start(self, plan: Plan) -> Any:
+        return self._scheduler.state_of(plan.start) if plan.start else None
+
+    def _split(self, members: list[int], first: Simulation, each: list[dict[str, Any]]) -> list[BatchRun]:
+        """A group as batches that fit the memory and keep all workers busy, of equal size so that one program serves."""
+        state = sum(x.nbytes for x in jax.tree.leaves(first.first.state)) if not first.hosted else 1
+        most = int(np.clip(BATCH_BYTES // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
+        count = max(math.ceil(len(members) / most), min(self._scheduler.workers, len(members)))
+        size = math.ceil(len(members) / count)
+        return [BatchRun(self, members[i : i + size], size, each) for i in range(0, len(members), size)]
+
+    def _replay(self) -> bool:
+        store = self._scheduler.store
+        if store is None or not store.exists(self.id):
+            return False
+        try:
+            if store.info(self.id).attrs.get("status") != "finished":
+                return False
+            self._stored = Table.opened(store.open(self.id).load(), self.study)
+        except StoreError as error:
+            self.notice = str(error)
+            return False
+        self._set("finished")
+        return True
+
+    def _reopen(self) -> None:
+        store, table = self._scheduler.store, self._table
+        if store is None or table is None:
+            return
+        try:
+            attrs = {
+                "kind": "study",
+                "lab": self.plans[0].lab,
+                "status": "running",
+                "axes": json.dumps({n: len(v) for n, v in self.study.labels().items()}),
+            }
+            self._writer = store.writer(self.id, table.template(attrs), ("case",))
+            self._written = self._writer.rows.get("case", 0)
+            if self._written:
+                table.load(store.open(self.id).load(), self._written)
+        except StoreError as error:
+            self.notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
+            return
+        done = 0
+        for batch in self._batches:
+            if done + len(batch.members) > self._written:
+                break
+            done += len(batch.members)
+            batch.already()
+
+    def _commit(self, **attrs: Any) -> None:
+        """Write the batches that are complete, in order."""
+        table = self._table
+        if self._writer is None or table is None:
+            return
+        done = 0
+        for batch in self._batches:
+            if batch.status != "finished":
+                break
+            done += len(batch.members)
+        try:
+            if done > self._written or attrs:
+                rows = {"case": table.rows(self._written, done)} if done > self._written else {}
+                self._writer.commit(rows, attrs=attrs or None)
+                self._written = done
+        except StoreError as error:
+            self.notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
+            self._close_writer()
+
+    def _finish(self) -> None:
+        status = "cancelled" if any(b.status == "cancelled" for b in self._batches) else "finished"
+        if status == "finished":
+            self._commit(status="finished", statuses=json.dumps(self._table.statuses) if self._table else "[]")
+        self._close_writer()
+        self._set(status)
+        self._scheduler.ended(self)
+
+
+class BatchRun(Job):
+    """Some cases of a study, carried out together."""
+
+    def __init__(self, study: StudyRun, members: list[int], size: int, each: list[dict[str, Any]]):
+        super().__init__(study._scheduler, study.lab)
+        self.study, self.members = study, members
+        padded = members + [members[-1]] * (size - len(members))
+        self._plans, self._needed = [study.plans[i] for i in padded], [each[i] for i in padded]
+        self._simulation: Simulation | None = None
+        self._pending: Any = None
+        self._free = 0.0
+        self.steps_done = 0
+        self.speed = 0.0
+
+    @property
+    def id(self) -> str:
+        """The study's name and the first case's number."""
+        return f"{self.study.id}-{self.members[0]}"
+
+    def already(self) -> None:
+        """It was computed before."""
+        self.steps_done = sum(self.study.plans[i].schedule.steps for i in self.members)
+        self._set("finished")
+
+    def _advance(self) -> bool:
+        if self.ended:
+            return False
+        if self._cancel:
+            self._set("cancelled")
+            self._scheduler.ended(self)
+            return False
+        if self._paused:
+            return False
+        if self._simulation is None:
+            start = self.study._start(self._plans[0])
+            hosted = isinstance(self._plans[0].system, HostSystem)
+            alone = hosted or self.study.study.one_by_one
+            self._simulation = Simulation(self._plans[0], self._needed[0], start) if alone else Batch(self._plans, self._needed, start)
+            self._set("compiling")
+            self._simulation.prepare()
+            self._pending = self._simulation.dispatch()
+            self._set("running")
+            return True
+        ahead = self._simulation.dispatch()
+        k = self._simulation.done.k
+        chunk = self._simulation.collect(self._pending, self._free)
+        self._free = chunk.ready
+        self._pending = ahead
+        self.steps_done += (chunk.k - k) * len(self.members)
+        self.speed = (chunk.k - k) * len(self.members) / chunk.seconds
+        self.study._table.take(self.members, self._simulation, chunk)  # type: ignore[union-attr]
+        if chunk.ended is None and ahead is not None:
+            return True
+        self.steps_done = sum(self.study.plans[i].schedule.steps for i in self.members)
+        self._set("finished")
+        self._simulation = None
+        self._scheduler.ended(self)
+        return False
