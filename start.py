@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set stabviz up in this checkout, then start the app or the tests.
 
-    python3 start.py              the app, in the browser (options go to `panel serve`)
+    python3 start.py              the app, in the browser (options go to `stabviz serve`)
     python3 start.py test         the tests                (options go to pytest)
 
 Needs Python 3.11 or newer with its venv module, and nothing else. Everything is installed in the folder .venv beside
@@ -170,10 +170,10 @@ def start(arguments):
     install("")
     options = list(arguments)
     if not any(option.split("=")[0] == "--port" for option in options):
-        options = ["--port", str(free_port()), *options]
+        options += ["--port", str(free_port())]
     if "--show" not in options and not os.environ.get("CI"):
         options.append("--show")
-    return [venv_python(), "-m", "panel", "serve", os.path.join(ROOT, "app.py"), *options]
+    return [venv_python(), "-m", "stabviz", "serve", *options]
 
 
 def test(arguments):

@@ -7,10 +7,11 @@ stabviz (and its command line) is quick.
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import Any
 
-# The submodules `labs` and `lab` are loaded before the functions of the same names take their place here:
-# a submodule that loads later would hide them.
+# The submodules `labs` and `lab` are loaded before the functions of the same names take their place here.
 from . import labs as _labs_folder  # noqa: F401
 from .lab import Claim, Experiment, Lab, Paper, Preset, Verdict, View, lab, labs
 
@@ -40,6 +41,17 @@ _WHERE = {
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = ["Claim", "Experiment", "Lab", "Paper", "Preset", "Verdict", "View", "__version__", "lab", "labs", *sorted(_HOME)]
+
+
+class _Package(types.ModuleType):
+    """A submodule that loads later (`stabviz.control`) does not hide the function of its name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

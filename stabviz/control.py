@@ -90,8 +90,11 @@ class Control:
             value = named[value]
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise self.refuse(value)
-        number = float(value)
-        if self.kind == "int" and not number.is_integer():
+        try:
+            number = float(value)
+        except OverflowError:
+            raise self.refuse(value) from None
+        if self.kind == "int" and not (number.is_integer() and -(2**31) <= number < 2**31):
             raise self.refuse(value)
         value = int(number) if self.kind == "int" else number
         if any(value == special for special, _ in self.also):
@@ -132,7 +135,7 @@ class Control:
             return "true" if value else "false"
         if self.kind == "float":
             value = float(value)
-            return str(int(value)) if value == int(value) and abs(value) < 1e7 else repr(value) if math.isfinite(value) else str(value)
+            return str(int(value)) if abs(value) < 1e7 and value == int(value) else repr(value)
         return str(value)
 
     def leaf(self, value: Any) -> Any:

@@ -48,19 +48,22 @@ def precision(bits: int) -> Iterator[None]:
 
 
 def cast(tree: Any, bits: int) -> Any:
-    """A pytree's arrays at a precision; typed keys and non-arrays pass."""
-    floats, complexes, ints = (np.float64, np.complex128, np.int64) if bits == 64 else (np.float32, np.complex64, np.int32)
+    """A pytree's arrays at a precision; typed keys, non-arrays and what is right already pass."""
+    wide = bits == 64
 
     def one(x: Any) -> Any:
         if not hasattr(x, "dtype") or jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return x
+        wanted = x.dtype
         if jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize > 2:
-            return jnp.asarray(x, floats)
-        if jnp.issubdtype(x.dtype, jnp.complexfloating):
-            return jnp.asarray(x, complexes)
-        if bits == 32 and x.dtype in (np.int64, np.uint64):
-            return jnp.asarray(x, ints if x.dtype == np.int64 else np.uint32)
-        return jnp.asarray(x)
+            wanted = np.dtype(np.float64 if wide else np.float32)
+        elif jnp.issubdtype(x.dtype, jnp.complexfloating):
+            wanted = np.dtype(np.complex128 if wide else np.complex64)
+        elif not wide and x.dtype in (np.int64, np.uint64):
+            wanted = np.dtype(np.int32 if x.dtype == np.int64 else np.uint32)
+        if isinstance(x, np.ndarray | np.generic):  # stays on the host until a program takes it
+            return np.asarray(x, wanted)
+        return x if x.dtype == wanted else jnp.asarray(x, wanted)
 
     return jax.tree.map(one, tree)
 
@@ -122,7 +125,7 @@ def _emit(observables: Mapping[str, Observable], total: dict[str, Any], since: A
     return out
 
 
-def look(system: System, problem: Any, carry: Carry, keep: tuple[str, ...] | None) -> dict[str, Any]:
+def look(system: System, problem: Any, carry: Carry, keep: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Everything that a frame records."""
     seen = {name: jnp.asarray(x) for name, x in system.observe(problem, carry.state).items()}
     seen |= _emit(system.observables, carry.aux, carry.since)
@@ -133,11 +136,7 @@ def stop_names(system: System, problem: Any, state: Any) -> tuple[str, ...]:
     """The names of a System's ends, in order."""
     if isinstance(system, HostSystem):
         return tuple(system.stop(problem, state))
-    return tuple(_ordered(functools.partial(_stop, system), problem, state))
-
-
-def _stop(system: System, problem: Any, state: Any) -> dict[str, Any]:
-    return system.stop(problem, state)
+    return compiled.remember("stops", lambda: tuple(_ordered(lambda s, p, x: s.stop(p, x), system, problem, state)), system, problem, state)
 
 
 def _ordered(f: Callable[..., dict[str, Any]], *args: Any) -> list[str]:
@@ -220,13 +219,13 @@ def _aux_shapes(system: System, problem: Any, state: Any, key: Any, k: Any) -> d
 
 def first_carry(system: System, problem: Any, state: Any, key: Any) -> Carry:
     """The carry before the first step; checks that `step` keeps the state's structure."""
-    k = jnp.int32(0)
-    new = jax.eval_shape(lambda s: split_step(system.step(problem, s, key, k), s)[0], state)
+    k = np.int32(0)
+    new, aux = compiled.shapes("step", lambda y, p, s, key, k: split_step(y.step(p, s, key, k), s), system, problem, state, key, k)
     was, now = _leaves(state), _leaves(new)
     if was != now:
         odd = next((f"{a} became {b}" for a, b in zip(was, now, strict=False) if a != b), f"{len(was)} leaves became {len(now)}")
         raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
-    return Carry(state, aux_start(system, _aux_shapes(system, problem, state, key, k)), jnp.int32(0), jnp.int32(0))
+    return Carry(state, aux_start(system, aux), jnp.int32(0), jnp.int32(0))
 
 
 def _leaves(tree: Any) -> list[tuple[str, tuple[int, ...], str]]:
@@ -239,6 +238,7 @@ class Compiled:
 
     def __init__(self, size: int = 256):
         self._programs: OrderedDict[Any, Any] = OrderedDict()
+        self._traced: OrderedDict[Any, Any] = OrderedDict()
         self._making: dict[Any, threading.Lock] = {}
         self._lock = threading.Lock()
         self._size = size
@@ -265,6 +265,30 @@ class Compiled:
                 while len(self._programs) > self._size:
                     self._programs.popitem(last=False)
             return program
+
+    def shapes(self, name: str, f: Callable[..., Any], *args: Any, **static: Any) -> Any:
+        """What `f(*args, **static)` returns for arguments of these shapes, as shapes; traced once and remembered."""
+        key = ("shapes", *self.key(name, *args, **static))
+        with self._lock:
+            if key in self._traced:
+                return self._traced[key]
+        traced = jax.eval_shape(functools.partial(f, **static), *args)
+        with self._lock:
+            self._traced[key] = traced
+            while len(self._traced) > 4 * self._size:
+                self._traced.popitem(last=False)
+        return traced
+
+    def remember(self, name: str, make: Callable[[], Any], *args: Any) -> Any:
+        """What `make()` returns, made once for arguments of these shapes."""
+        key = ("made", *self.key(name, *args))
+        with self._lock:
+            if key in self._traced:
+                return self._traced[key]
+        made = make()
+        with self._lock:
+            self._traced[key] = made
+        return made
 
     def has(self, name: str, *args: Any, **static: Any) -> bool:
         """Whether the program is there already."""

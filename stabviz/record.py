@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import threading
@@ -24,6 +25,7 @@ class TooLarge(ValueError):
     """A run would record more than fits; the message says what to lower."""
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of the packages that decide a run's numbers."""
     found = {}

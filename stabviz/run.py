@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from . import engine
 from .acts import acts
 from .carry_out import end_attrs, state_of
 from .job import Job, RunError, Watch
@@ -43,15 +44,10 @@ class Progress(NamedTuple):
     eta: float | None
 
 
-_acts: dict[Any, dict[str, str]] = {}
-
-
 def _acts_of(simulation: Simulation) -> dict[str, str]:
     """`acts` for a simulation, remembered for each choice of static controls."""
-    key = jax.tree.structure(simulation.plan.system)
-    if key not in _acts:
-        _acts[key] = acts(simulation.plan.system, simulation.problem, simulation.first.state, simulation.needed)
-    return _acts[key]
+    args = (simulation.plan.system, simulation.problem, simulation.first.state, simulation.needed)
+    return engine.compiled.remember("acts", lambda: acts(*args), *args)
 
 
 class Run(Job):
@@ -353,9 +349,9 @@ class Run(Job):
         ahead = simulation.dispatch(1 if self._single else None)
         if self._status == "compiling":
             self._set("running")
-        if not self.acts:
-            self.acts = _acts_of(simulation)
         self._collect(before)
+        if not self.acts and self.frames:
+            self.acts = _acts_of(simulation)
         self._pending = ahead
         if self._single and ahead is not None and ahead.frame > goal:
             self._single -= 1

@@ -6,6 +6,7 @@ No threads and no files here: `Run` drives a `Simulation`, `simulate` is the blo
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -235,13 +236,14 @@ class Simulation:
                 }
                 seen = {n: x[0] for n, x in seen.items()}
             else:
-                seen = jax.eval_shape(lambda s, p, c: engine.look(s, p, c, keep), system, problem, self.first)
+                seen = compiled.shapes("look", engine.look, system, problem, self.first, keep=keep)
             for method, watch in watched.items():
                 if watch.host or self.hosted:  # host work cannot be traced: looked at once
                     out = getattr(system, method)(*jax.tree.map(np.asarray, (problem, self.first.state)))
                     shapes[method] = {n: np.asarray(x) for n, x in out.items()}
                 else:
-                    shapes[method] = jax.eval_shape(lambda s, p, x, m=method: getattr(s, m)(p, x), system, problem, self.first.state)
+                    f = functools.partial(_watched, method)
+                    shapes[method] = compiled.shapes(f"watch.{method}", f, system, problem, self.first.state)
             given = {n: np.asarray(x) for n, x in system.given(problem).items()}
         whole = record.template(plan, seen, shapes, given, self.bits)
         grows = ("step", *(w.dim for w in watched.values() if w.dim is not None))
@@ -363,7 +365,7 @@ class Simulation:
             if watch.host or self.hosted:
                 out = getattr(pending.system, method)(*jax.tree.map(np.asarray, args[1:]))
             else:
-                out = compiled.get(f"watch.{method}", lambda s, p, x: getattr(s, method)(p, x), *args)(*args)
+                out = compiled.get(f"watch.{method}", functools.partial(_watched, method), *args)(*args)
             return {name: np.asarray(x) for name, x in out.items()}
 
     def _next(self, most_frames: int | None) -> tuple[list[int], list[bool]]:
@@ -447,6 +449,10 @@ class Simulation:
             state = compiled.get(f"kick.{name}", lambda s, p, x, k, a: method(s, p, x, k, **a), *args)(*args)
             state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.carry.state)
         self.carry = self.carry._replace(state=state)
+
+
+def _watched(method: str, system: System, problem: Any, state: Any) -> Any:
+    return getattr(system, method)(problem, state)
 
 
 def to_host(x: Any) -> np.ndarray:

@@ -73,7 +73,7 @@ class Segment:
         """The recorded steps of this stretch, counted from its own start, without 0. Shape (at most `frames`,)."""
         if self.frames >= self.steps:
             return np.arange(1, self.steps + 1)
-        if self.spacing == "linear":
+        if self.spacing == "linear" or self.frames == 1:
             return np.unique(np.round(np.linspace(0, self.steps, self.frames + 1)).astype(int)[1:])
         marks = [1]
         for left in range(self.frames - 1, 0, -1):  # whole steps, each ratio as even as whole steps allow

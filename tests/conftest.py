@@ -6,7 +6,9 @@ import hashlib
 import os
 import platform
 import shutil
+import socket
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -101,6 +103,20 @@ def browser_type_launch_args(browser_type_launch_args: dict) -> dict:
 @pytest.fixture(scope="session")
 def browser_context_args(browser_context_args: dict) -> dict:
     return {**browser_context_args, "viewport": {"width": 1440, "height": 900}}
+
+
+@pytest.fixture(scope="session")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app, served by this process with a store of its own: tests and pages share its runs."""
+    from stabviz.app import serve
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    here = f"127.0.0.1:{port}"
+    server = serve(port=port, store=str(tmp_path_factory.mktemp("served")), threaded=True, websocket_origin=here)
+    yield f"http://{here}/"
+    server.stop()
 
 
 @pytest.fixture

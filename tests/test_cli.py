@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -344,6 +345,7 @@ def test_a_store_that_cannot_be_written_is_said_and_the_result_still_shown(toy, 
         ("export 0123456789abcdef run.nc", "There is no run 0123456789abcdef in"),
         ("delete nothing", "'nothing' is not the name of a run"),
         ("serve --port many", "port cannot be 'many'"),
+        ("serve --port 70000", "port cannot be 70000"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(toy, capsys, words, says):
@@ -361,3 +363,20 @@ def test_a_reader_that_closes_early_is_no_error(toys):
         reading.stdout.close()
         assert reading.stderr.read() == ""
         assert reading.wait(60) == 0
+
+
+# The pages -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken_is_one_sentence(toy, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"cannot listen at 127.0.0.1, port {port}" in sentence(capsys, "serve", "--port", str(port))
+
+
+def test_serve_shows_the_labs(page, url, quiet):
+    page.goto(url)
+    page.wait_for_function("() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle")
+    assert page.title() == "stabviz"

@@ -60,7 +60,7 @@ class Evidence:
             return card(claim.slug, claim.statement, "open", reason=self._errors[claim.slug], action=action, **common)
         if verdict is None:
             return card(claim.slug, claim.statement, "open", reason="" if action else "press Run", action=action, **common)
-        mark = (
+        mark: Any = (
             "shown"
             if claim.kind == "shown" and verdict.holds is None and verdict.measured
             else {True: "holds", False: "fails", None: "open"}[verdict.holds]

@@ -122,11 +122,13 @@ def _parser(words: Sequence[str]) -> _Parser:
     copying.add_argument("path", metavar="PATH")
     deleting = command("delete", runs.delete, "delete runs from the store")
     deleting.add_argument("id", metavar="ID", nargs="+")
-    for made in (going, listing, copying, deleting):
-        made.add_argument("--store", metavar="URL", help="folder or address of the store")
     serving = command("serve", _serve, "serve the pages")
+    for made in (going, listing, copying, deleting, serving):
+        made.add_argument("--store", metavar="URL", help="folder or address of the store")
     serving.add_argument("--port", metavar="N", default="5006", help="default 5006; 0 takes a free one")
     serving.add_argument("--address", metavar="HOST", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
+    origin = "address at which visitors reach it, if it is another (may be repeated)"
+    serving.add_argument("--origin", metavar="HOST:PORT", action="append", help=origin)
     serving.add_argument("--show", action="store_true", help="open it in the browser")
     return parser
 
@@ -178,7 +180,13 @@ def _help(spec: Control) -> str:
 
 def _serve(args: argparse.Namespace) -> int:
     port = whole(args.port, "port")
+    if not 0 <= port < 2**16:
+        raise Refused(f"port cannot be {port}: it takes a whole number from 0 to {2**16 - 1}.")
     from ..app import serve
 
-    serve(port=port, address=args.address, show=args.show)
+    origins = {"websocket_origin": args.origin} if args.origin else {}
+    try:
+        serve(port=port, address=args.address, show=args.show, store=args.store, **origins)
+    except OSError as error:
+        raise Refused(f"The server cannot listen at {args.address}, port {port}: {error.strerror or error}.") from None
     return OK

@@ -170,7 +170,7 @@ class Trained(System):
         norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
         over = norm > self.clip
         scale = jnp.where(over, jnp.where(jnp.isfinite(self.clip), self.clip, 1.0) / jnp.where(over, norm, 1.0), 1.0)
-        cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(k / jnp.maximum(self.steps, 1), 0.0, 1.0)))
+        cosine = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip(k.astype(float) / jnp.maximum(self.steps, 1), 0.0, 1.0)))
         rate = self.rate(problem) * scale * jnp.where(self.decay == 1, cosine, 1.0)
         theta = {name: w - rate * gradient[name] for name, w in theta.items()}
         return self.moved(state, theta, x, residual, rate), {"gradient_norm": norm, "clipped": over}
