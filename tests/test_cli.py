@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -368,12 +369,14 @@ def test_a_reader_that_closes_early_is_no_error(toys):
 # The pages -------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # the server's own, which it could not bind
 def test_a_port_that_is_taken_is_one_sentence(toy, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert f"cannot listen at 127.0.0.1, port {port}" in sentence(capsys, "serve", "--port", str(port))
+    gc.collect()
 
 
 def test_serve_shows_the_labs(page, url, quiet):
