@@ -227,7 +227,7 @@ class Batch(Simulation):
         state = compiled.get(f"kick.{name}.{nth}*{_static(axes)}", jax.vmap(f, in_axes=(*axes, None), axis_size=len(self.plans)), *args)(
             *args
         )
-        state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.carry.state)
+        state = engine.like(state, self.carry.state)
         self.carry = self.carry._replace(state=state)
 
 

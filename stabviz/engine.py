@@ -63,9 +63,14 @@ def cast(tree: Any, bits: int) -> Any:
             wanted = np.dtype(np.int32 if x.dtype == np.int64 else np.uint32)
         if isinstance(x, np.ndarray | np.generic):  # stays on the host until a program takes it
             return np.asarray(x, wanted)
-        return x if x.dtype == wanted else jnp.asarray(x, wanted)
+        return x if x.dtype == wanted and not getattr(x, "weak_type", False) else jnp.asarray(x, wanted)
 
     return jax.tree.map(one, tree)
+
+
+def like(tree: Any, old: Any) -> Any:
+    """`tree` with the dtypes of `old`."""
+    return jax.tree.map(lambda x, o: x if jnp.issubdtype(o.dtype, jax.dtypes.prng_key) else jnp.asarray(x, o.dtype), tree, old)
 
 
 def keys(seeds: Mapping[str, int]) -> dict[str, jax.Array]:
@@ -209,7 +214,8 @@ def advance(
 
 def _where(flag: Any, new: Any, old: Any) -> Any:
     if jnp.issubdtype(new.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.where(flag, jax.random.key_data(new), jax.random.key_data(old)))
+        data = jnp.where(flag, jax.random.key_data(new), jax.random.key_data(old))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(old))
     return jnp.where(flag, new, old)
 
 

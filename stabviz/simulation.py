@@ -447,7 +447,7 @@ class Simulation:
             arguments = {a: jax.numpy.asarray(v) for a, v in values.items()}
             args = (self.system, self.problem, self.carry.state, key, arguments)
             state = compiled.get(f"kick.{name}", lambda s, p, x, k, a: method(s, p, x, k, **a), *args)(*args)
-            state = jax.tree.map(lambda new, old: new.astype(old.dtype), state, self.carry.state)
+            state = engine.like(state, self.carry.state)
         self.carry = self.carry._replace(state=state)
 
 
@@ -463,5 +463,5 @@ def to_host(x: Any) -> np.ndarray:
 
 def from_host(x: np.ndarray, like: Any) -> Any:
     if jax.numpy.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jax.numpy.asarray(x))
+        return jax.random.wrap_key_data(jax.numpy.asarray(x), impl=jax.random.key_impl(like))
     return jax.numpy.asarray(x, like.dtype)

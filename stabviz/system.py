@@ -283,7 +283,8 @@ class System(eqx.Module):
     @kick(size=control(1e-3, bounds=(1e-12, 1e3), scale="log", doc="standard deviation of the kick in each phase coordinate"))
     def kick(self, problem: Any, state: Any, key: jax.Array, size: Any) -> Any:
         """Push every phase coordinate by `size` times a standard normal number."""
-        phase, pull = jax.vjp(lambda s: self.phase(problem, s), eqx.filter(state, eqx.is_inexact_array))
+        floats, rest = eqx.partition(state, eqx.is_inexact_array)
+        phase, pull = jax.vjp(lambda x: self.phase(problem, eqx.combine(x, rest)), floats)
         leaves, shape = jax.tree.flatten(phase)
         keys = jax.random.split(key, max(len(leaves), 1))
         push = [size.astype(x.dtype) * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=False)]

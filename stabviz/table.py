@@ -102,6 +102,20 @@ class Table:
                 self.data["ended_step"][r] = simulation.at[batch.ended_frame[m]]
             elif status != "running":
                 self.data["ended_step"][r] = simulation.at[-1] if batched else chunk.k
+        if chunk.ended is not None:
+            self._freeze(rows, simulation, chunk.frame)
+
+    def _freeze(self, rows: np.ndarray, simulation: Simulation, frame: int) -> None:
+        """All of these have ended: what they showed last stands to the end of their schedule, as it does while others of a batch go on."""
+        gathered = simulation.first.aux
+        for name, v in simulation.template.data_vars.items():
+            if name not in self.data or not v.dims or v.dims[0] not in simulation.grows or name in gathered:
+                continue
+            every = 1 if v.dims[0] == "step" else watches(simulation.plan.system)[str(v.dims[0])[5:]].every or 1
+            start, stop = (frame - 1) // every + 1, (len(simulation.at) - 1) // every + 1
+            target = self.data[str(name)]
+            for r in rows:
+                target[r, start:stop] = target[r, start - 1]
 
     def _constants(self, name: str, v: xr.DataArray, rows: np.ndarray, simulation: Simulation, members: Sequence[int]) -> None:
         values = v.values[None].repeat(len(members), 0)
