@@ -134,6 +134,14 @@ def find_browser():
     return None
 
 
+def tried(command, **options):
+    """Whether a command that needs the network succeeded, in at most ten minutes."""
+    try:
+        return subprocess.call(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=600, **options) == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def provide_browser():
     """Try once to have a Chromium for the browser tests; without one they are skipped, and say so."""
     if find_browser() or read_stamp().get("browser"):
@@ -141,16 +149,12 @@ def provide_browser():
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
         say("installing Chromium for the browser tests (apt-get)")
         env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "env": env}
-        subprocess.call(["apt-get", "update", "-q"], **quiet)
-        subprocess.call(["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-dejavu-core"], **quiet)
+        tried(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL, env=env)
+        install_it = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium", "fonts-dejavu-core"]
+        tried(install_it, stdout=subprocess.DEVNULL, env=env)
     if not find_browser():
         say("fetching Chromium for the browser tests (playwright)")
-        try:
-            done = subprocess.call([venv_python(), "-m", "playwright", "install", "chromium"], stdin=subprocess.DEVNULL, timeout=600) == 0
-        except subprocess.TimeoutExpired:
-            done = False
-        if not done:
+        if not tried([venv_python(), "-m", "playwright", "install", "chromium"]):
             say("no Chromium to be had: the browser tests will be skipped")
     write_stamp(browser="tried")
 

@@ -299,6 +299,21 @@ def test_a_set_up_that_is_current_starts_nothing(tmp_path, monkeypatch):
     start.install("")
 
 
+@pytest.mark.parametrize(("user", "brings", "asked"), [(0, "apt-get", "apt-get"), (0, "nothing", "playwright"), (1000, "apt-get", "playwright")])
+def test_a_browser_is_looked_for_where_this_user_may(tmp_path, monkeypatch, user, brings, asked):
+    commands = []
+    monkeypatch.setattr(start, "VENV", str(tmp_path))
+    monkeypatch.setattr(start, "STAMP", str(tmp_path / "stamp"))
+    monkeypatch.setattr(start.os, "geteuid", lambda: user, raising=False)
+    monkeypatch.setattr(start.shutil, "which", lambda name: "/bin/" + name if name == "apt-get" else None)
+    monkeypatch.setattr(start, "tried", lambda command, **_: bool(commands.append(command)))
+    monkeypatch.setattr(start, "find_browser", lambda: "/bin/chromium" if commands and commands[-1][0] == brings else None)
+    start.provide_browser()
+    start.provide_browser()  # tried once, whatever came of it
+    assert asked in commands[-1]
+    assert sum(asked in command for command in commands) == (2 if asked == "apt-get" else 1)
+
+
 def test_continuous_integration_runs_the_test_command(repository):
     path = repository / ".ci" / "run"
     assert os.access(path, os.X_OK)
