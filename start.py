@@ -104,7 +104,7 @@ def install(extra):
             subprocess.check_call([sys.executable, "-m", "venv", "--clear", VENV])
         except (OSError, subprocess.CalledProcessError):
             sys.exit(f"stabviz: could not make {VENV}; is the folder writable, and Python's venv module complete?")
-    extras = sorted(set(stamp.get("extras", ())) | {extra} if current else {extra})
+    extras = sorted({*stamp.get("extras", ()), extra})
     names = ",".join(name for name in extras if name)
     say("installing what it needs (a few minutes the first time)")
     command = [venv_python(), "-m", "pip", "install", "-e", ROOT + (f"[{names}]" if names else "")]

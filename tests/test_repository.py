@@ -299,7 +299,9 @@ def test_a_set_up_that_is_current_starts_nothing(tmp_path, monkeypatch):
     start.install("")
 
 
-@pytest.mark.parametrize(("user", "brings", "asked"), [(0, "apt-get", "apt-get"), (0, "nothing", "playwright"), (1000, "apt-get", "playwright")])
+@pytest.mark.parametrize(
+    ("user", "brings", "asked"), [(0, "apt-get", "apt-get"), (0, "nothing", "playwright"), (1000, "apt-get", "playwright")]
+)
 def test_a_browser_is_looked_for_where_this_user_may(tmp_path, monkeypatch, user, brings, asked):
     commands = []
     monkeypatch.setattr(start, "VENV", str(tmp_path))

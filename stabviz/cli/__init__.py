@@ -184,6 +184,8 @@ def _serve(args: argparse.Namespace) -> int:
         raise Refused(f"port cannot be {port}: it takes a whole number from 0 to {2**16 - 1}.")
     from ..app import serve
 
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(write_through=True)  # the address is printed without a line's end
     origins = {"websocket_origin": args.origin} if args.origin else {}
     try:
         serve(port=port, address=args.address, show=args.show, store=args.store, **origins)
