@@ -11,7 +11,8 @@ import xarray as xr
 
 from . import record
 from .acts import acts
-from .plan import Intervention, Plan
+from .job import RunError
+from .plan import Intervention, Plan, linked
 from .simulation import Checkpoint, Chunk, Simulation, to_host
 from .system import Schedule, System
 
@@ -40,7 +41,10 @@ def carry_out(plan: Plan, needed: Mapping[str, Any] | None = None, largest_chunk
     states = dict(needed or {})
     for name, before in plan.needs.items():
         if name not in states:
-            states[name] = jax.tree.map(to_host, carry_out(before)[1].state)
+            simulation = carry_out(before)[1]
+            if simulation.ended == "diverged":
+                raise RunError(f"it starts from run {before.id}, which ended as diverged.")
+            states[name] = jax.tree.map(to_host, simulation.state)
     simulation = Simulation(plan, states)
     simulation.prepare()
     simulation.largest_chunk = largest_chunk
@@ -86,6 +90,7 @@ def simulate(
     Raises:
         ControlError: a value that is not allowed, in one sentence.
     """
+    system = linked(system, steps)
     plan = Plan(system, seed=seed, seeds=tuple((seeds or {}).items()), schedule=schedule_for(system, steps, frames, spacing),
                 interventions=tuple(interventions), asked=tuple(asked), keep=None if keep is None else tuple(keep))  # fmt: skip
     return carry_out(plan, needed, largest_chunk)[0]

@@ -132,16 +132,25 @@ def _emit(observables: Mapping[str, Observable], total: dict[str, Any], since: A
 
 def look(system: System, problem: Any, carry: Carry, keep: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Everything that a frame records."""
-    seen = {name: jnp.asarray(x) for name, x in system.observe(problem, carry.state).items()}
+    seen = {name: jnp.asarray(x) for name, x in _named(system, "observe", problem, carry.state).items()}
     seen |= _emit(system.observables, carry.aux, carry.since)
     return seen if keep is None else {name: x for name, x in seen.items() if name in keep}
+
+
+def _named(system: System, method: str, problem: Any, state: Any) -> dict[str, Any]:
+    """What `observe` or `stop` returns, which must be a dict."""
+    out = getattr(system, method)(problem, state)
+    if not isinstance(out, Mapping):
+        raise ContractError(f"{type(system).__name__}.{method} must return a dict of names and values, not {type(out).__name__}.")
+    return dict(out)
 
 
 def stop_names(system: System, problem: Any, state: Any) -> tuple[str, ...]:
     """The names of a System's ends, in order."""
     if isinstance(system, HostSystem):
-        return tuple(system.stop(problem, state))
-    return compiled.remember("stops", lambda: tuple(_ordered(lambda s, p, x: s.stop(p, x), system, problem, state)), system, problem, state)
+        return tuple(_named(system, "stop", problem, state))
+    names = lambda: tuple(_ordered(lambda s, p, x: _named(s, "stop", p, x), system, problem, state))  # noqa: E731
+    return compiled.remember("stops", names, system, problem, state)
 
 
 def _ordered(f: Callable[..., dict[str, Any]], *args: Any) -> list[str]:
@@ -229,7 +238,11 @@ def first_carry(system: System, problem: Any, state: Any, key: Any) -> Carry:
     new, aux = compiled.shapes("step", lambda y, p, s, key, k: split_step(y.step(p, s, key, k), s), system, problem, state, key, k)
     was, now = _leaves(state), _leaves(new)
     if was != now:
-        odd = next((f"{a} became {b}" for a, b in zip(was, now, strict=False) if a != b), f"{len(was)} leaves became {len(now)}")
+        same = len(was) == len(now)
+        odd = next(f"{a} became {b}" for a, b in zip(was, now, strict=True) if a != b) if same else f"{len(was)} leaves became {len(now)}"
+        raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
+    if jax.tree.structure(state) != jax.tree.structure(new):
+        odd = f"{type(state).__name__} became {type(new).__name__}" if type(state) is not type(new) else "its parts are of other types"
         raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
     return Carry(state, aux_start(system, aux), jnp.int32(0), jnp.int32(0))
 
@@ -305,7 +318,7 @@ class Compiled:
     def key(name: str, *args: Any, **static: Any) -> Any:
         """What a program depends on: static fields and structure, shapes and dtypes, precision."""
         leaves, structure = jax.tree.flatten(args)
-        shapes = tuple((np.shape(x), str(x.dtype), getattr(x, "weak_type", False)) for x in leaves)
+        shapes = tuple((np.shape(x), str(getattr(x, "dtype", type(x))), getattr(x, "weak_type", False)) for x in leaves)
         return name, structure, shapes, jax.config.read("jax_enable_x64"), tuple(sorted(static.items()))
 
 
@@ -337,7 +350,7 @@ def advance_host(
             since += 1
         k += int(counts[i])
         if seen[i]:
-            row = dict(system.observe(problem, state)) | _emit_host(system.observables, aux, since)
+            row = _named(system, "observe", problem, state) | _emit_host(system.observables, aux, since)
             rows.append(row if keep is None else {name: row[name] for name in row if name in keep})
             ended = next((i + 1 for i, flag in enumerate(system.stop(problem, state).values()) if bool(np.all(flag))), 0)
             since = 0

@@ -164,7 +164,7 @@ class Job:
                 self._scheduler.after(other, self)
                 if not other.ended:
                     return False
-            if other.status != "finished":
+            if other.status in ("failed", "cancelled", "diverged"):  # solved, say, is an end to start from
                 why = other.error or f"ended as {other.status}"
                 raise RunError(f"it starts from run {other.id}, which {why}.")
         return True

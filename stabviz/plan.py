@@ -157,6 +157,7 @@ class Plan:
         plans = {}
         for name, start in dict(self.system.needs).items():
             system = start.system(**dict(start.controls))
+            system = linked(system, start.steps)
             steps = start.steps if start.steps is not None else system.schedule().steps
             seeds = {"problem": self.key_seed("problem"), "init": self.key_seed("init"), "noise": 0, **dict(start.seeds)}
             plans[name] = Plan(system, lab=self.lab, name=self.name if type(system) is type(self.system) else "", seed=0,
@@ -199,6 +200,11 @@ class Plan:
         turned = changes.pop("controls", {})
         changes["system"] = with_controls(changes.get("system", self.system), **turned)
         return dataclasses.replace(self, **changes)
+
+
+def linked(system: System, steps: int | None) -> System:
+    """`system` told the length that is asked for, if it has a control `steps`."""
+    return system if steps is None or "steps" not in controls(system) else with_controls(system, steps=steps)
 
 
 def from_record(record: Mapping[str, Any], system: type[System]) -> Plan:

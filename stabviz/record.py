@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .engine import ContractError
 from .plan import Plan
 from .system import RESERVED_DIMS, Observable, watches
 
@@ -43,9 +44,9 @@ def _variable(name: str, lead: tuple[str, ...], rows: tuple[int, ...], x: Any, o
     shape = tuple(np.shape(x))
     dims = observable.dims if observable.dims or not shape else tuple(f"{name}_{i}" for i in range(len(shape)))
     if len(dims) != len(shape):
-        raise ValueError(f"{name} is declared with dims {dims} but observed with shape {shape}")
+        raise ContractError(f"{name} is declared with dims {dims} but observed with shape {shape}.")
     if bad := [d for d in dims if d in RESERVED_DIMS and d not in ("member", "exponent")]:
-        raise ValueError(f"{name} cannot have the dim {bad[0]!r}: that name is reserved")
+        raise ContractError(f"{name} cannot have the dim {bad[0]!r}: that name is reserved.")
     dtype = np.dtype(x.dtype)
     fill = np.full((), np.nan, dtype) if np.issubdtype(dtype, np.inexact) else np.zeros((), dtype)
     attrs: dict[str, Any] = {"long_name": observable.long_name, "units": observable.unit}
@@ -84,6 +85,8 @@ def template(
     dims = {d for v in variables.values() for d in v.dims} | {d for o in observables.values() for d in o.dims}
     for name, x in given.items():
         x = np.asarray(x)
+        if name in variables:
+            raise ContractError(f"{name} is both observed and given: the two need names of their own.")
         if name in dims and x.ndim == 1:
             o = observables.get(name, Observable(name))
             coords[name] = xr.Variable((name,), x, {"long_name": o.long_name, "units": o.unit})

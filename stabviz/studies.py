@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from .carry_out import schedule_for
-from .plan import Intervention, Plan
+from .plan import Intervention, Plan, linked
 from .system import System, with_controls
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Study:
         common = {"seeds": seeds, "asked": self.asked, "keep": self.keep}
         if not isinstance(of, System):
             return of.plan(**settings, **common, **turned)
-        system = with_controls(of, **turned)
+        system = linked(with_controls(of, **turned), settings["steps"])
         return Plan(system, seed=0 if settings["seed"] is None else settings["seed"], seeds=tuple(seeds.items()),
                     schedule=schedule_for(system, settings["steps"], settings["frames"], settings["spacing"]),
                     interventions=tuple(i if isinstance(i, Intervention) else Intervention(*i) for i in settings["interventions"] or ()),

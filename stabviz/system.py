@@ -23,6 +23,8 @@ __all__ = [
     "all_finite", "control", "controls", "host", "kick", "kicks", "observes", "parameters", "watches", "with_controls",
 ]  # fmt: skip
 
+MOST_FRAMES = 1_000_000
+"""Most frames of a segment; frames beyond the number of steps are each step."""
 RESERVED_DIMS = ("step", "member", "case", "seed", "exponent")
 
 
@@ -62,9 +64,9 @@ class Segment:
     spacing: str = "linear"
 
     def __post_init__(self) -> None:
-        for name, value, least in (("steps", self.steps, 0), ("frames", self.frames, 1)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value < 2**31:
-                raise ControlError(name, f"{name} cannot be {value!r}: it takes a whole number from {least} to {2**31 - 1}.")
+        for name, value, least, most in (("steps", self.steps, 0, 2**31 - 1), ("frames", self.frames, 1, MOST_FRAMES)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+                raise ControlError(name, f"{name} cannot be {value!r}: it takes a whole number from {least} to {most}.")
             object.__setattr__(self, name, int(value))
         if self.spacing not in ("linear", "log"):
             raise ControlError("spacing", f"spacing cannot be {self.spacing!r}: it takes one of linear, log.")
