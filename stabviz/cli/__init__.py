@@ -185,7 +185,7 @@ def _serve(args: argparse.Namespace) -> int:
     from ..app import serve
 
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(write_through=True)  # the address is printed without a line's end
+        sys.stdout.reconfigure(line_buffering=True)  # the address is seen at once, in a log too
     origins = {"websocket_origin": args.origin} if args.origin else {}
     try:
         serve(port=port, address=args.address, show=args.show, store=args.store, **origins)
