@@ -185,6 +185,10 @@ class Lab:
     def _module(self, name: str) -> Any:
         return importlib.import_module(f"{self.package}.{name}")
 
+    def _optional(self, module: str, name: str) -> Any:
+        """A list from a part of the folder that a lab may leave out."""
+        return getattr(self._module(module), name, ()) if (self.folder / f"{module}.py").exists() else ()
+
     @functools.cached_property
     def folder(self) -> pathlib.Path:
         """The lab's folder."""
@@ -202,17 +206,17 @@ class Lab:
 
         if not holoviews.Store.current_backend:
             holoviews.Store.set_current_backend("bokeh")
-        return tuple(self._module("views").VIEWS)
+        return tuple(self._optional("views", "VIEWS"))
 
     @functools.cached_property
     def claims(self) -> tuple[Claim, ...]:
         """What it can check."""
-        return tuple(self._module("claims").CLAIMS)
+        return tuple(self._optional("claims", "CLAIMS"))
 
     @functools.cached_property
     def experiments(self) -> tuple[Experiment, ...]:
         """Its guided experiments."""
-        return tuple(getattr(self._module("claims"), "EXPERIMENTS", ()))
+        return tuple(self._optional("claims", "EXPERIMENTS"))
 
     @functools.cached_property
     def text(self) -> str:

@@ -17,12 +17,16 @@ from bokeh.models import (
     CustomJSTicker,
     CustomJSTickFormatter,
     FixedTicker,
+    GlyphRenderer,
     Grid,
     InlineStyleSheet,
+    Label,
+    LabelSet,
     LinearAxis,
     LogAxis,
     Plot,
     Span,
+    Text,
     Title,
     Toolbar,
     WheelZoomTool,
@@ -103,6 +107,7 @@ def hook(plot: Any, element: Any) -> None:
         moment(figure, None)  # before the browser lays the figure out: BokehJS fails on a line that comes just after
     else:
         _grids(figure)  # HoloViews has just set these again
+        _texts(figure)
         _labels(figure)
     document = figure.document or getattr(plot, "document", None) or pn.state.curdoc
     if theme_of(document) == "dark":
@@ -117,9 +122,10 @@ def style(figure: Plot) -> Plot:
     if figure.title is not None:
         figure.title.visible = False
     _toolbar(figure)
-    for axis in figure.select({"type": Axis}):
+    for axis in _around(figure, Axis):
         _axis(axis, horizontal=axis in figure.below or axis in figure.above)
     _grids(figure)
+    _texts(figure)
     for legend in figure.legend or []:
         legend.update(background_fill_color=None, border_line_color=None, label_text_color=LIGHT["soft"], label_text_font=FONT)
         legend.update(label_text_font_size=SIZE, padding=0, spacing=2, glyph_width=16, margin=0)
@@ -127,11 +133,24 @@ def style(figure: Plot) -> Plot:
     return figure
 
 
+def _around(figure: Plot, kind: type) -> list[Any]:
+    """Axes, grids and lines of a figure, without a walk through all its models."""
+    places = (figure.below, figure.left, figure.above, figure.right, figure.center)
+    return [model for place in places for model in place if isinstance(model, kind)]
+
+
 def _grids(figure: Plot) -> None:
-    for grid in figure.select({"type": Grid}):
+    for grid in _around(figure, Grid):
         rule = LIGHT["rule"] if grid.dimension == 1 else None
         grid.update(grid_line_color=rule, minor_grid_line_color=None, grid_line_width=1, level="underlay")
         grid.ticker = next((axis.ticker for axis in (figure.left if grid.dimension == 1 else figure.below)), grid.ticker)
+
+
+def _texts(figure: Plot) -> None:
+    """Words inside the plot in the type of the page."""
+    glyphs = [r.glyph for r in figure.renderers if isinstance(r, GlyphRenderer) and isinstance(r.glyph, Text)]
+    for words in [*glyphs, *figure.select({"type": Label}), *figure.select({"type": LabelSet})]:
+        words.update(text_font=FONT, text_font_size=SIZE)
 
 
 def _labels(figure: Plot) -> None:
@@ -189,7 +208,7 @@ def _axis(axis: Axis, horizontal: bool) -> None:
 
 def moment(figure: Plot, at: float | None) -> Span:
     """The recorded moment as a thin vertical line; `at` in the units of the x axis, None hides it. Call it again to move it."""
-    line = figure.select_one({"name": "moment", "type": Span})
+    line = next((span for span in _around(figure, Span) if span.name == "moment"), None)
     if line is None:
         line = Span(dimension="height", name="moment", line_color=LIGHT["ink"], line_alpha=0.25, line_width=1.2, visible=False)
         if theme_of(figure.document) == "dark":

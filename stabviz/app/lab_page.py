@@ -407,8 +407,8 @@ class LabPage:
         self._detach()
         self.run, self._watch = run, run.watch()
         self._version, self._shown, self._stale = -1, -1, False
-        for frame in self.frames:
-            frame.stale = False
+        for frame, slot in zip(self.frames, self._slots, strict=True):
+            frame.param.update(stale=False, empty="" if slot.frame is not None else "Waiting for the first frame.")
         self.scrubber.param.update(at=[int(k) for k in run.plan.schedule.at], n=0, frame=0, marks=[])
         self._show_marks()
         self._show_bar()
@@ -481,7 +481,7 @@ class LabPage:
         visible = set(self.browser.views)
         at = float(run.plan.schedule.at[shown])
         for slot, frame in zip(self._slots, self.frames, strict=True):
-            if not frame.visible or (slot.view.slug not in visible and slot.pane is not None):
+            if not frame.visible or (slot.view.slug not in visible and slot.plot is not None):
                 continue
             drawn = studio.frame(run, slot.view, shown, self.scrubber.follow)
             if drawn is None:
@@ -490,7 +490,8 @@ class LabPage:
                     frame.empty = error
                 continue
             if drawn is not slot.frame:
-                slot.show(drawn, self.scrubber.follow)
+                if not slot.show(drawn, self.scrubber.follow):
+                    continue
                 frame.empty = ""
                 frame.say(drawn.sentence)
             where = drawn.step if self.scrubber.follow else at

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,15 +20,20 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 import xarray as xr
-from bokeh.models import ColumnDataSource, Plot, Span
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource, Plot, Range1d, Span
 
 from stabviz.app import figures
+from stabviz.app.palette import Theme, swap
 from stabviz.lab import Lab, View
 
 log = logging.getLogger("stabviz.live")
 
 KEPT = 6
 """Frames of one view that are kept drawn: sessions may look at different moments."""
+
+DRAWING_REST = 0.25
+"""Rest after each drawing, as a share of what it took: drawing is Python, and the loop and the workers need their turn."""
 
 _drawing = threading.RLock()
 """HoloViews keeps options in one global table: one thread at a time builds elements."""
@@ -70,6 +76,18 @@ def narrow(x: Any) -> Any:
     return x
 
 
+def translator(element: Any) -> Any:
+    """HoloViews' plot of an element without its Bokeh models: enough to turn elements into columns, at a tenth of the price."""
+    renderer = hv.renderer("bokeh")
+    plot = renderer.plotting_class(element)(element, renderer=renderer)
+    for part in parts(plot):
+        part.handles.update(x_range=_anywhere, y_range=_anywhere)
+    return plot
+
+
+_anywhere = Range1d(0, 1)
+
+
 def translate(plot: Any, element: Any) -> dict[str, Any]:
     """The columns (or, for a line across the plot, the place) that `element` gives to the model of `plot`."""
     if isinstance(element, hv.HLine | hv.VLine):
@@ -98,24 +116,41 @@ def _length(columns: dict[str, Any]) -> int:
     return len(next(iter(columns.values()))) if columns else 0
 
 
+def scales(element: Any) -> tuple[str, ...]:
+    """Which axes are logarithmic: part of a plot's structure."""
+    asked = [hv.Store.lookup_options("bokeh", part, "plot").kwargs for part in [element, *flat(element)]]
+    return tuple(name for name in ("logx", "logy") if any(options.get(name) for options in asked))
+
+
 def limits(element: Any, axis: str) -> tuple[float, float] | None:
     """The range that an axis should have: what the view asks for, else the data's with a margin."""
-    wanted = None
+    low = high = None
+    log_axis = f"log{axis}" in scales(element)
     for part in [element, *flat(element)]:
-        wanted = hv.Store.lookup_options("bokeh", part, "plot").kwargs.get(f"{axis}lim") or wanted
-    low, high = wanted or (None, None)
+        low, high = hv.Store.lookup_options("bokeh", part, "plot").kwargs.get(f"{axis}lim") or (low, high)
     if low is None or high is None:
-        found = element.range(0 if axis == "x" else 1)
-        a, b = (float(v) if v is not None and np.isfinite(v) else np.nan for v in found)
-        if not (np.isfinite(a) and np.isfinite(b)):
+        a, b = _span(element, 0 if axis == "x" else 1, log_axis)
+        if a > b:
             return None
-        log_axis = any(hv.Store.lookup_options("bokeh", p, "plot").kwargs.get(f"log{axis}") for p in [element, *flat(element)])
         if log_axis:
-            a, b = max(a, 1e-300) / 1.15, max(b, 1e-300) * 1.15
+            a, b = a / 1.15, b * 1.15
         else:
             margin = 0.05 * (b - a) or 0.5
             a, b = a - margin, b + margin
         low, high = a if low is None else low, b if high is None else high
+    return float(low), float(high)
+
+
+def _span(element: Any, dimension: int, positive: bool) -> tuple[float, float]:
+    """Least and greatest finite value of the data along a dimension; (inf, -inf) where there is none."""
+    low, high = np.inf, -np.inf
+    for part in flat(element):
+        if isinstance(part, hv.Text | hv.HLine | hv.VLine) or dimension >= len(part.dimensions()):
+            continue
+        values = np.asarray(part.dimension_values(dimension), float)
+        values = values[np.isfinite(values) & (values > 0 if positive else True)]
+        if len(values):
+            low, high = min(low, values.min()), max(high, values.max())
     return float(low), float(high)
 
 
@@ -146,9 +181,9 @@ class Picture:
         with _drawing:
             element = self.view.draw(dataset)
             leaves = flat(element)
-            shape = tuple(type(x).__name__ for x in leaves)
+            shape = (*(type(x).__name__ for x in leaves), *scales(element))
             if self._plot is None or shape != self._shape:
-                self._plot, self._shape = hv.renderer("bokeh").get_plot(element), shape
+                self._plot, self._shape = translator(element), shape
             columns = [translate(p, x) for p, x in zip(parts(self._plot), leaves, strict=True)]
             frame = Frame(element, columns, shape, limits(element, "x"), limits(element, "y"), self.view.sentence(dataset),
                           float(dataset["step"].values[-1]))  # fmt: skip
@@ -220,10 +255,12 @@ class Studio:
                     self._thread = None
                     return
                 _, job = self._wishes.popitem(last=False)
+            start = time.perf_counter()
             try:
                 job()
             except Exception:
                 log.exception("drawing")
+            time.sleep(min(DRAWING_REST * (time.perf_counter() - start), 0.2))
 
 
 studio = Studio()
@@ -240,57 +277,63 @@ def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
 
 
 class Slot:
-    """One view in one session: HoloViews draws it once, then frames are assigned. Lives and dies with the session."""
+    """One view in one session: HoloViews draws it once, then frames are assigned. Lives and dies with the session.
+
+    The first drawing takes long (some 0.2 s), so the studio's thread makes the figure; the session only puts it on its page.
+    """
 
     def __init__(self, view: View):
         self.view = view
         self.box = pn.Column(sizing_mode="stretch_both", margin=0)
-        """What the page shows; the plot is put into it when there is one."""
-        self.pane: pn.pane.HoloViews | None = None
+        """What the page shows; the figure is put into it when it is made."""
         self.frame: Frame | None = None
+        self.plot: Any = None
+        """HoloViews' plot of this session, None before it is on the page."""
+        self._made: tuple[Any, Frame, Theme] | None = None
         self._set: dict[str, tuple[float, float]] = {}
 
-    def show(self, frame: Frame, follow: bool) -> None:
-        """Show a frame: drawn by HoloViews the first time and where the structure has changed, else assigned."""
-        if self.pane is None or self.frame is None or frame.shape != self.frame.shape:
-            self.pane = self._first(frame)
-            self.box[:] = [self.pane]
+    def show(self, frame: Frame, follow: bool) -> bool:
+        """Show a frame. False if its figure is still being made: ask again at the next tick."""
+        if self.frame is None or frame.shape != self.frame.shape:
+            made, self._made = self._made, None
+            if made is None or made[1].shape != frame.shape:
+                theme = figures.theme_of(pn.state.curdoc)
+                studio.ask((id(self), "figure"), lambda: self.make(frame, theme))
+                return False
+            self.plot, self.frame, theme = made
+            if theme != figures.theme_of(pn.state.curdoc):
+                swap(self.plot.state.references(), figures.theme_of(pn.state.curdoc))
             self._set = {}
-        elif frame is not self.frame:
-            for plot, columns, old in zip(self._parts(), frame.columns, self.frame.columns, strict=True):
+            self.box[:] = [pn.pane.Bokeh(self.plot.state, sizing_mode="stretch_both", margin=0)]
+        if frame is not self.frame:
+            for plot, columns, old in zip(parts(self.plot), frame.columns, self.frame.columns, strict=True):
                 if columns is not old:
                     assign(plot, columns)
-        self.frame = frame
+            self.frame = frame
         if follow:
             self._follow(frame)
+        return True
+
+    def make(self, frame: Frame, theme: Theme = "light") -> None:
+        """Make the figure of this session (in the studio's thread)."""
+        options: dict[str, Any] = {"hooks": [figures.hook], "responsive": True, "title": ""}
+        if isinstance(frame.element, hv.Overlay):
+            options["show_legend"] = False
+        with _drawing:
+            element = frame.element.opts(clone=True, **options)
+            document = Document()
+            figures.begin_theme(document, theme)
+            self._made = hv.renderer("bokeh").get_plot(element, doc=document), frame, theme
 
     def clear(self) -> None:
         """Show nothing."""
-        self.frame = self.pane = None
+        self.frame = self.plot = self._made = None
         self.box.clear()
-
-    def _first(self, frame: Frame) -> pn.pane.HoloViews:
-        with _drawing:
-            options: dict[str, Any] = {"hooks": [figures.hook], "responsive": True, "title": ""}
-            if isinstance(frame.element, hv.Overlay):
-                options["show_legend"] = False
-            element = frame.element.opts(clone=True, **options)
-            return pn.pane.HoloViews(element, linked_axes=False, sizing_mode="stretch_both", margin=0)
-
-    @property
-    def plot(self) -> Any:
-        """The HoloViews plot of this session, None before it is on the page."""
-        plots = self.pane._plots if self.pane is not None else {}
-        return next(iter(plots.values()))[0] if plots else None
 
     @property
     def figure(self) -> Plot | None:
         """The Bokeh figure of this session."""
         return None if self.plot is None else self.plot.state
-
-    def _parts(self) -> list[Any]:
-        plot = self.plot
-        return [] if plot is None else parts(plot)
 
     def _follow(self, frame: Frame) -> None:
         """Let the axes follow the data, unless a person has moved them: a zoom survives every frame."""

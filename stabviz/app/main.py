@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import sys
 import weakref
 from html import escape
 from typing import Any
@@ -27,6 +29,7 @@ def query() -> str:
 
 def build(scheduler: Scheduler | None = None) -> Any:
     """The page that this session asks for."""
+    calm()
     arguments = pn.state.session_args or {}
     wanted = arguments.get("lab")
     if not wanted:
@@ -50,9 +53,9 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
     browser = Browser()
     page = LabPage(found, query(), scheduler, browser)
     paper = found.paper
-    tagline = (
-        f"{escape(found.tagline.rstrip('.'))}. {escape(paper.short.rsplit(' ', 1)[0])}, {escape(f'{paper.venue} {paper.year}'.strip())}"
-    )
+    venue = paper.venue.partition("(")[0].strip()
+    when = venue if str(paper.year) in venue else f"{venue} {paper.year}".strip()
+    tagline = f"{escape(found.tagline.rstrip('.'))}. {escape(paper.short.rsplit(' ', 1)[0])}, {escape(when)}"
     template = shell.page(
         found.title, tagline=tagline, description=found.tagline, browser=browser,
         left=[page.controls], middle=[page.notice, page.bar], views=page.frames, dock=[page.scrubber], right=[page.claims, page.tries],
@@ -70,7 +73,6 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
 def serve(port: int, address: str, show: bool, store: Any, **options: Any) -> Any:
     """See `stabviz.app.serve`."""
     scheduler = default_scheduler() if store is None else Scheduler(store if isinstance(store, Store) else Store(store))
-    calm()
     return pn.serve({"/": lambda: build(scheduler)}, port=port, address=address, show=show, title="stabviz", **options)
 
 
@@ -82,8 +84,14 @@ class _Quiet(logging.Filter):
         return "WebSocketClosedError" not in text and "connection was closed" not in text
 
 
+@functools.cache
 def calm() -> None:
-    """Keep harmless messages about closed pages out of the server's log."""
+    """Settings of a process that serves: threads take turns quickly, and closed pages are nothing to log.
+
+    A worker gives the interpreter lock away at every file and every program that it waits for, and at Python's 5 ms a turn it
+    would wait for the drawing thread most of the time.
+    """
+    sys.setswitchinterval(0.0005)
     for name in ("bokeh.server.views.ws", "tornado.application", "asyncio"):
         logger = logging.getLogger(name)
         if not any(isinstance(f, _Quiet) for f in logger.filters):

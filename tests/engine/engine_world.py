@@ -136,7 +136,7 @@ def in_memory(workers: int = 2, grace: float = 30.0) -> Scheduler:
 
 
 def paused_at(run: Run, frames: int) -> Run:
-    """A run, paused after exactly so many frames (submit it paused)."""
-    run.step(frames)
+    """A run that was submitted paused, paused again after so many frames in all."""
+    run.step(frames - run.frames)
     until(run, lambda: run.status == "paused" and run.frames == frames)
     return run

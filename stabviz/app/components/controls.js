@@ -36,7 +36,7 @@ function controlRow(c, id, send, draft) {
     say.classList.toggle("bad", !!error)
     el.classList.toggle("wrong", !!error)
   }
-  const head = h("div", { class: "r" }, c.symbol ? h("i", { class: "sym", html: c.symbol, "aria-hidden": "true" }) : null, name, when)
+  const head = h("div", { class: "r" }, c.symbol ? h("i", { class: "sym", html: c.symbol, "aria-hidden": "true" }) : null, h("span", { class: "name" }, name, when))
   const el = h("div", { class: "ctl" }, head)
   let show
 

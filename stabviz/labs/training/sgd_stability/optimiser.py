@@ -44,6 +44,7 @@ SHARED = {
     "growth_start": Observable("growth of the expected loss a step, at the start", symbol=r"\rho"),
     "eta_var_curve": Observable("exact threshold by batch size", dims=("batch",), doc="at the end, sampling as in the run"),
     "batch": Observable("batch size", "samples"),
+    "p": Observable("weight of the sampling noise", symbol="p", doc="1 for single samples, 0 for full-batch GD"),
 }  # fmt: skip
 
 
@@ -237,4 +238,4 @@ class Trained(System):
         return min(SHOWN_EIGENVALUES, self.size)
 
     def given(self, problem: dict[str, Any]) -> dict[str, Any]:
-        return {"eigenvalue": np.arange(1, self.shown_eigenvalues + 1), "batch": self.curve}
+        return {"eigenvalue": np.arange(1, self.shown_eigenvalues + 1), "batch": self.curve, "p": np.float64(self.p)}
