@@ -10,6 +10,7 @@ import weakref
 from typing import Any
 
 import panel as pn
+from bokeh.core.properties import value
 from bokeh.document import Document
 from bokeh.models import (
     Axis,
@@ -149,8 +150,10 @@ def _grids(figure: Plot) -> None:
 def _texts(figure: Plot) -> None:
     """Words inside the plot in the type of the page."""
     glyphs = [r.glyph for r in figure.renderers if isinstance(r, GlyphRenderer) and isinstance(r.glyph, Text)]
-    for words in [*glyphs, *figure.select({"type": Label}), *figure.select({"type": LabelSet})]:
-        words.update(text_font=FONT, text_font_size=SIZE)
+    for words in [*glyphs, *figure.select({"type": LabelSet})]:
+        words.update(text_font=value(FONT), text_font_size=value(SIZE))
+    for label in figure.select({"type": Label}):
+        label.update(text_font=FONT, text_font_size=SIZE)
 
 
 def _labels(figure: Plot) -> None:
@@ -160,7 +163,7 @@ def _labels(figure: Plot) -> None:
         if axis is None or not axis.axis_label:
             continue
         name = f"label-{place}"
-        line = figure.select_one({"name": name, "type": Title})
+        line = next((title for title in _around(figure, Title) if title.name == name), None)
         if line is None:
             line = Title(name=name, align=align, text_color=LIGHT["soft"], text_font=FONT, text_font_size=SIZE, text_font_style="normal")
             line.update(standoff=2, text_line_height=1.0)
