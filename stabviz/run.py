@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -182,7 +182,8 @@ class Run(Job):
             raise RunError(f"a fork starts from the state of a run that has ended well; this one is {self._status}.")
         last = self.plan.schedule.segments[-1]
         schedule = Schedule(steps or last.steps, frames or last.frames, last.spacing)
-        plan = self.plan.replace(controls=controls, schedule=schedule, interventions=(), start=self.id)
+        turned = {name: value for i in self.plan.interventions if i.kind == "set" for name, value in i.what}
+        plan = self.plan.replace(controls={**turned, **controls}, schedule=schedule, interventions=(), start=self.id)
         return self._scheduler.submit(plan, lab=self.lab)
 
     def _touch(self, kind: str, values: dict[str, Any], wait: bool) -> Run | None:
@@ -190,14 +191,11 @@ class Run(Job):
         if self.ended:
             if self._status != "finished":
                 raise RunError(f"this run is {self._status}: reset it, or choose another, to touch it.")
-            last = self.plan.schedule.segments[-1]
-            schedule = self.plan.schedule.then(Schedule(last.steps, last.frames, last.spacing))
-            touch = Intervention(self.plan.schedule.steps, kind, values)
-            plan = self.plan.replace(schedule=schedule, interventions=(*self.plan.interventions, touch))
-            self.successor = self._scheduler.continue_from(self, plan)
-            return self.successor
+            return self._continue([(kind, values)])
         answer: list[Run] = []
         with self._change:
+            if self.ended:  # just now
+                return self._touch(kind, values, wait)
             for known, waiting, answers in self._touches:
                 if kind == known == "set":  # a dragged slider: the last value wins
                     waiting.update(values)
@@ -213,6 +211,25 @@ class Run(Job):
         if not answer:
             raise RunError(f"the run was {self._status} before it could be touched.")
         return answer[0]
+
+    def _continue(self, touches: Sequence[tuple[str, dict[str, Any]]]) -> Run:
+        """The continuation, by another stretch like the last, of a finished run that was touched at its end."""
+        last = self.plan.schedule.segments[-1]
+        schedule = self.plan.schedule.then(Schedule(last.steps, last.frames, last.spacing))
+        new = [Intervention(self.plan.schedule.steps, kind, values) for kind, values in touches]
+        plan = self.plan.replace(schedule=schedule, interventions=(*self.plan.interventions, *new))
+        self.successor = self._scheduler.continue_from(self, plan)
+        return self.successor
+
+    def _settle(self, status: str) -> None:
+        """The end. Touches that came after its last border continue a finished run."""
+        with self._change:
+            touches, self._touches = self._touches, []
+            if touches and status == "finished":
+                child = self._continue([(kind, values) for kind, values, _ in touches])
+                for _, _, answer in touches:
+                    answer.append(child)
+            self._set(status)
 
     def begin_from(self, born: tuple[Simulation, Record, int], point: Checkpoint) -> None:
         """Take over a parent's past: its simulation, its record and how many frames of it, and the checkpoint to go on from."""
@@ -246,8 +263,10 @@ class Run(Job):
             simulation = Simulation(self.plan, parent.needed, parent.start)
             simulation.prepare(like=parent)
             simulation.cost = parent.cost
-            simulation.restore(self._from)
-            self._copy_past(simulation, record, frames)
+            self._open_writer(simulation)
+            if self._record is None:  # else it was begun before, and goes on from there
+                simulation.restore(self._from)
+                self._copy_past(simulation, record, frames)
             self._born = None
         else:
             start = self._scheduler.state_of(self.plan.start) if self.plan.start else None
@@ -272,10 +291,8 @@ class Run(Job):
             rows[dim] = {str(n): past[n].values for n in names}
         mine.append(rows)
         self._record = mine
-        self._make_writer(simulation)
-        self._backlog = [(rows, {})] if self._writer is None or self._writer.rows.get("step", 0) == 0 else []
-        if self._writer is not None and self._backlog:
-            self._commit()
+        self._backlog = [(rows, {})]
+        self._commit()
 
     def _replay(self) -> bool:
         """Whether the store has the finished run; then it is taken from there."""
@@ -293,7 +310,7 @@ class Run(Job):
             self.notice = str(error)
             return False
         self.replayed = True
-        self._set(status)
+        self._settle(status)
         return True
 
     def _make_writer(self, simulation: Simulation) -> None:
@@ -422,7 +439,7 @@ class Run(Job):
             self._record.append({}, attrs=attrs)
             self._commit(**attrs)
         self._close_writer()
-        self._set(status)
+        self._settle(status)
         self._scheduler.ended(self)
         return False
 
@@ -433,9 +450,10 @@ class Run(Job):
         with self._change:
             touches, self._touches = self._touches, []
         k = simulation.done.k
-        done = simulation.plan.interventions[: simulation.done.applied]
+        planned = simulation.plan.interventions
+        done = planned[: max(simulation.done.applied, sum(i.step <= k for i in planned))]
         new = tuple(Intervention(k, kind, values) for kind, values, _ in touches)
-        plan = self.plan.replace(interventions=(*done, *new, *self.plan.interventions[len(done) :]))
+        plan = self.plan.replace(interventions=(*done, *new, *planned[len(done) :]))
         child = self._scheduler.adopt(plan, self, (simulation, record, simulation.done.frame), simulation.checkpoint(), self._paused)
         self.successor = child
         for _, _, answer in touches:

@@ -70,6 +70,11 @@ class Scheduler:
         job = StudyRun(study, of, self, lab=None if hasattr(of, "step") else of)
         return self._add(job, {}, False)
 
+    def warm(self, plan: Plan) -> None:
+        """Compile what a run of this plan would need, when a worker has nothing better to do; a person about to press Run waits less."""
+        if not plan.needs and not plan.start:
+            self.wake(WarmUp(plan, self))
+
     def get(self, run_id: str) -> Run | None:
         """The run of that name, if it is in memory."""
         with self._lock:
@@ -193,6 +198,29 @@ class Scheduler:
         for run in self.runs():
             if not run.ended:
                 run._close_writer()
+
+
+class WarmUp(Job):
+    """Prepares a plan and compiles its step, and forgets the result."""
+
+    def __init__(self, plan: Plan, scheduler: Scheduler):
+        super().__init__(scheduler)
+        self.plan = plan
+
+    @property
+    def id(self) -> str:
+        """The plan's name."""
+        return f"warm-{self.plan.id}"
+
+    def _advance(self) -> bool:
+        simulation = Simulation(self.plan)
+        simulation.prepare()
+        simulation.compile()
+        self._set("finished")
+        return False
+
+    def _fail(self, sentence: str) -> None:
+        self._set("failed", sentence)  # the run itself will say why, if it is asked for
 
 
 class _Continued(Run):

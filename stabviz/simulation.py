@@ -158,7 +158,7 @@ class Simulation:
         self.base = self._problem(self.plan.system)
         with engine.precision(self.bits):
             self.system = self._cast(self.plan.system)
-            state = self.start if self.start is not None else self._init()
+            state = self._init() if self.start is None else self._forked(self.start)
             state = state if self.hosted else engine.cast(jax.tree.map(jax.numpy.asarray, state), self.bits)
             self.references = self._begin(state)
             problem = self._with_references(self.base)
@@ -205,6 +205,21 @@ class Simulation:
             return self.plan.system.init(self.base, engine.host_generator(self.plan.key_seed("init"), 1))  # type: ignore[arg-type]
         args = (self.system, self.base, self.keys["init"])
         return compiled.get("init", lambda s, p, k: s.init(p, k), *args)(*args)
+
+    def _forked(self, start: Any) -> Any:
+        """The state that it starts from, which must be like the System's own."""
+        if self.hosted:
+            return start
+        own = compiled.shapes("init", lambda s, p, k: s.init(p, k), self.system, self.base, self.keys["init"])
+        name = type(self.system).__name__
+        if jax.tree.structure(start) != jax.tree.structure(own):
+            raise ContractError(f"{name} cannot start from that run: its state is made of other parts.")
+        state = jax.tree.map(from_host, start, own)
+        for (path, x), there in zip(jax.tree_util.tree_leaves_with_path(own), jax.tree.leaves(state), strict=True):
+            if x.shape != there.shape:
+                where = jax.tree_util.keystr(path) or "the state"
+                raise ContractError(f"{name} cannot start from that run: {where} has shape {there.shape} there and {x.shape} here.")
+        return state
 
     def _begin(self, state: Any) -> dict[str, Any]:
         if type(self.plan.system).begin is System.begin:
@@ -289,6 +304,13 @@ class Simulation:
         with engine.precision(self.bits):
             args, static = self._arguments([0], [True])
             return compiled.has("advance", *args, **static)
+
+    def compile(self) -> None:
+        """Compile the step (otherwise the first `dispatch` does)."""
+        if not self.hosted:
+            with engine.precision(self.bits):
+                args, static = self._arguments([0], [True])
+                compiled.get("advance", engine.advance, *args, **static)
 
     def _arguments(self, counts: Sequence[int], seen: Sequence[bool]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         size = engine.capacity(self.frame_bytes)

@@ -13,7 +13,7 @@ import panel as pn
 from stabviz.app import link, tabs
 from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, kick_row
 from stabviz.app.evidence import Evidence
-from stabviz.app.live import Slot, studio
+from stabviz.app.live import Slot, studio, warm_up
 from stabviz.control import Control, ControlError
 from stabviz.job import RunError
 from stabviz.lab import Lab
@@ -397,6 +397,10 @@ class LabPage:
             self._show_empty()
 
     def _show_empty(self) -> None:
+        plan = self.plan()
+        if plan is not None:
+            self.scheduler.warm(plan)
+            warm_up()
         for frame in self.frames:
             frame.empty = "Press Run."
         self._show_bar()

@@ -8,6 +8,7 @@ A full HoloViews update costs the event loop that all sessions share 5-17 ms. So
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import threading
 import time
@@ -22,6 +23,7 @@ import panel as pn
 import xarray as xr
 from bokeh.document import Document
 from bokeh.models import ColumnDataSource, Plot, Range1d, Span
+from holoviews.core.accessors import Opts
 
 from stabviz.app import figures
 from stabviz.app.palette import Theme, swap
@@ -32,8 +34,8 @@ log = logging.getLogger("stabviz.live")
 KEPT = 6
 """Frames of one view that are kept drawn: sessions may look at different moments."""
 
-DRAWING_REST = 0.25
-"""Rest after each drawing, as a share of what it took: drawing is Python, and the loop and the workers need their turn."""
+DRAWING_REST = 0.5
+"""Rest after each frame, as a share of what it took: drawing is Python, and the loop and the workers need their turn."""
 
 _drawing = threading.RLock()
 """HoloViews keeps options in one global table: one thread at a time builds elements."""
@@ -49,8 +51,13 @@ class Frame:
     x: tuple[float, float] | None
     y: tuple[float, float] | None
     sentence: str
-    step: float
-    """The last recorded step in it."""
+    dataset: xr.Dataset
+    """What it is a picture of."""
+
+    @property
+    def step(self) -> float:
+        """The last recorded step in it."""
+        return float(self.dataset["step"].values[-1])
 
 
 def parts(plot: Any) -> list[Any]:
@@ -116,18 +123,46 @@ def _length(columns: dict[str, Any]) -> int:
     return len(next(iter(columns.values()))) if columns else 0
 
 
-def scales(element: Any) -> tuple[str, ...]:
-    """Which axes are logarithmic: part of a plot's structure."""
-    asked = [hv.Store.lookup_options("bokeh", part, "plot").kwargs for part in [element, *flat(element)]]
-    return tuple(name for name in ("logx", "logy") if any(options.get(name) for options in asked))
+_local = threading.local()
+_apply_options = Opts.__call__
 
 
-def limits(element: Any, axis: str) -> tuple[float, float] | None:
+def _note_options(self: Any, *args: Any, **options: Any) -> Any:
+    """`element.opts(...)` that, in a thread that only wants the data, notes the axes instead of applying anything."""
+    asked = getattr(_local, "asked", None)
+    if asked is None:
+        return _apply_options(self, *args, **options)
+    asked.update({name: options[name] for name in AXES if name in options})
+    return self._obj
+
+
+# Options are half of what a view costs, and after the first drawing only its columns and the ranges of its axes are wanted.
+Opts.__call__ = _note_options
+AXES = ("xlim", "ylim", "logx", "logy")
+
+
+def data_only(draw: Callable[[xr.Dataset], Any], dataset: xr.Dataset) -> tuple[Any, dict[str, Any]]:
+    """(element without options, what the view asks of the axes)."""
+    _local.asked = {}
+    try:
+        return draw(dataset), _local.asked
+    finally:
+        _local.asked = None
+
+
+def axes_of(element: Any) -> dict[str, Any]:
+    """What an element with options asks of the axes."""
+    asked: dict[str, Any] = {}
+    for part in [*flat(element), element]:
+        options = hv.Store.lookup_options("bokeh", part, "plot").kwargs
+        asked.update({name: options[name] for name in AXES if options.get(name) is not None})
+    return asked
+
+
+def limits(element: Any, axis: str, asked: dict[str, Any]) -> tuple[float, float] | None:
     """The range that an axis should have: what the view asks for, else the data's with a margin."""
-    low = high = None
-    log_axis = f"log{axis}" in scales(element)
-    for part in [element, *flat(element)]:
-        low, high = hv.Store.lookup_options("bokeh", part, "plot").kwargs.get(f"{axis}lim") or (low, high)
+    low, high = asked.get(f"{axis}lim") or (None, None)
+    log_axis = bool(asked.get(f"log{axis}"))
     if low is None or high is None:
         a, b = _span(element, 0 if axis == "x" else 1, log_axis)
         if a > b:
@@ -179,14 +214,14 @@ class Picture:
     def draw(self, key: Any, dataset: xr.Dataset) -> Frame:
         """Draw the view of a Dataset, as columns for the sessions' plots."""
         with _drawing:
-            element = self.view.draw(dataset)
+            element, asked = data_only(self.view.draw, dataset)
             leaves = flat(element)
-            shape = (*(type(x).__name__ for x in leaves), *scales(element))
+            shape = (*(type(x).__name__ for x in leaves), *(name for name in ("logx", "logy") if asked.get(name)))
             if self._plot is None or shape != self._shape:
-                self._plot, self._shape = translator(element), shape
+                self._plot, self._shape = translator(self.view.draw(dataset)), shape
             columns = [translate(p, x) for p, x in zip(parts(self._plot), leaves, strict=True)]
-            frame = Frame(element, columns, shape, limits(element, "x"), limits(element, "y"), self.view.sentence(dataset),
-                          float(dataset["step"].values[-1]))  # fmt: skip
+            sentence = self.view.sentence(dataset)
+            frame = Frame(element, columns, shape, limits(element, "x", asked), limits(element, "y", asked), sentence, dataset)
         self._frames[key] = frame
         while len(self._frames) > KEPT:
             self._frames.popitem(last=False)
@@ -233,11 +268,13 @@ class Studio:
         dataset = run.dataset
         if not dataset.sizes.get("step"):
             return
+        start = time.perf_counter()
         try:
             picture.draw(key, dataset if picture.view.kind == "history" else until(dataset, shown))
         except Exception as error:  # a view of one's own may raise anything; the page says so and goes on
             log.exception("view %s", picture.view.slug)
             picture.error = f"This view could not be drawn ({type(error).__name__}: {str(error)[:120]})."
+        time.sleep(min(DRAWING_REST * (time.perf_counter() - start), 0.1))
 
     def ask(self, key: Any, job: Callable[[], None]) -> None:
         """Do `job` soon, in the studio's thread; a later wish with the same key takes its place."""
@@ -255,15 +292,26 @@ class Studio:
                     self._thread = None
                     return
                 _, job = self._wishes.popitem(last=False)
-            start = time.perf_counter()
             try:
                 job()
             except Exception:
                 log.exception("drawing")
-            time.sleep(min(DRAWING_REST * (time.perf_counter() - start), 0.2))
 
 
 studio = Studio()
+
+
+@functools.cache
+def warm_up() -> None:
+    """Let HoloViews load what a first drawing needs, before somebody waits for it."""
+
+    def draw() -> None:
+        points = ([1.0, 2.0], [1.0, 2.0])
+        with _drawing:
+            picture = hv.Area(points) * hv.Curve(points) * hv.Points(points) * hv.Spikes(points) * hv.Text(1, 1, "")
+            hv.renderer("bokeh").get_plot(picture.opts(hooks=[figures.hook], responsive=True), doc=Document())
+
+    studio.ask("warm-up", draw)
 
 
 def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
@@ -290,6 +338,8 @@ class Slot:
         self.plot: Any = None
         """HoloViews' plot of this session, None before it is on the page."""
         self._made: tuple[Any, Frame, Theme] | None = None
+        self._making: tuple[str, ...] | None = None
+        self._fresh = False
         self._set: dict[str, tuple[float, float]] = {}
 
     def show(self, frame: Frame, follow: bool) -> bool:
@@ -297,14 +347,22 @@ class Slot:
         if self.frame is None or frame.shape != self.frame.shape:
             made, self._made = self._made, None
             if made is None or made[1].shape != frame.shape:
-                theme = figures.theme_of(pn.state.curdoc)
-                studio.ask((id(self), "figure"), lambda: self.make(frame, theme))
+                if self._making != frame.shape:
+                    self._making = frame.shape
+                    theme = figures.theme_of(pn.state.curdoc)
+                    studio.ask((id(self), "figure"), lambda: self.make(frame, theme))
                 return False
+            self._making = None
             self.plot, self.frame, theme = made
             if theme != figures.theme_of(pn.state.curdoc):
                 swap(self.plot.state.references(), figures.theme_of(pn.state.curdoc))
             self._set = {}
+            self._follow(self.frame)
+            # Nothing else in this tick: a change of a model that the browser does not have yet would overtake it.
             self.box[:] = [pn.pane.Bokeh(self.plot.state, sizing_mode="stretch_both", margin=0)]
+            self._fresh = True
+            return True
+        self._fresh = False
         if frame is not self.frame:
             for plot, columns, old in zip(parts(self.plot), frame.columns, self.frame.columns, strict=True):
                 if columns is not old:
@@ -320,14 +378,14 @@ class Slot:
         if isinstance(frame.element, hv.Overlay):
             options["show_legend"] = False
         with _drawing:
-            element = frame.element.opts(clone=True, **options)
+            element = self.view.draw(frame.dataset).opts(**options)
             document = Document()
             figures.begin_theme(document, theme)
             self._made = hv.renderer("bokeh").get_plot(element, doc=document), frame, theme
 
     def clear(self) -> None:
         """Show nothing."""
-        self.frame = self.plot = self._made = None
+        self.frame = self.plot = self._made = self._making = None
         self.box.clear()
 
     @property
@@ -357,7 +415,7 @@ class Slot:
 
     def moment(self, at: float | None) -> None:
         """Mark the moment shown (views of a history)."""
-        if self.figure is not None and self.view.kind == "history":
+        if self.figure is not None and self.view.kind == "history" and not self._fresh:
             figures.moment(self.figure, at)
 
     def table(self, most: int = 200) -> dict[str, Any]:

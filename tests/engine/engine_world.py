@@ -137,6 +137,7 @@ def in_memory(workers: int = 2, grace: float = 30.0) -> Scheduler:
 
 def paused_at(run: Run, frames: int) -> Run:
     """A run that was submitted paused, paused again after so many frames in all."""
+    until(run, lambda: run.status == "paused")
     run.step(frames - run.frames)
     until(run, lambda: run.status == "paused" and run.frames == frames)
     return run
