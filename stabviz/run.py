@@ -291,8 +291,7 @@ class Run(Job):
             rows[dim] = {str(n): past[n].values for n in names}
         mine.append(rows)
         self._record = mine
-        self._backlog = [(rows, {})]
-        self._commit()
+        self._backlog = [(rows, {})]  # goes into the first commit
 
     def _replay(self) -> bool:
         """Whether the store has the finished run; then it is taken from there."""
