@@ -483,6 +483,7 @@ class LabPage:
         if shown < 0:
             return
         visible = set(self.browser.views)
+        put = False  # one new figure a tick: each keeps the loop busy for a while
         at = float(run.plan.schedule.at[shown])
         for slot, frame in zip(self._slots, self.frames, strict=True):
             if not frame.visible or (slot.view.slug not in visible and slot.plot is not None):
@@ -494,6 +495,9 @@ class LabPage:
                     frame.empty = error
                 continue
             if drawn is not slot.frame:
+                if put and not slot.shows(drawn):
+                    continue
+                put = put or not slot.shows(drawn)
                 if not slot.show(drawn, self.scrubber.follow):
                     continue
                 frame.empty = ""

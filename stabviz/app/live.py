@@ -344,7 +344,7 @@ class Slot:
 
     def show(self, frame: Frame, follow: bool) -> bool:
         """Show a frame. False if its figure is still being made: ask again at the next tick."""
-        if self.frame is None or frame.shape != self.frame.shape:
+        if not self.shows(frame):
             made, self._made = self._made, None
             if made is None or made[1].shape != frame.shape:
                 if self._making != frame.shape:
@@ -371,6 +371,10 @@ class Slot:
         if follow:
             self._follow(frame)
         return True
+
+    def shows(self, frame: Frame) -> bool:
+        """Whether a figure for frames like this one is on the page."""
+        return self.frame is not None and self.frame.shape == frame.shape
 
     def make(self, frame: Frame, theme: Theme = "light") -> None:
         """Make the figure of this session (in the studio's thread)."""

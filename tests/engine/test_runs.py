@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from engine_world import GATES, Gated, Growing, Noisy, ended, in_memory, paused_at, same_bits, until
+from engine_world import GATES, Gate, Gated, Growing, Noisy, ended, in_memory, paused_at, same_bits, until
 from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.scheduler import Scheduler
@@ -21,7 +19,7 @@ def scheduler():
     made = in_memory()
     yield made
     for gate in GATES.values():
-        gate.set()
+        gate.open.set()
     made.close()
     GATES.clear()
 
@@ -37,7 +35,7 @@ def stored(tmp_path):
 
     yield make
     for gate in GATES.values():
-        gate.set()
+        gate.open.set()
     for one in made:
         one.close()
     GATES.clear()
@@ -49,7 +47,7 @@ def noisy(steps=200, frames=50, seed=3, **more):
 
 def gated(gate="open", hold=5, steps=40, **more):
     if gate != "open":
-        GATES.setdefault(gate, threading.Event())
+        GATES.setdefault(gate, Gate())
     return sv.Plan(Gated(gate=gate, hold=hold, **more), schedule=sv.Schedule(steps, steps))
 
 
@@ -100,9 +98,9 @@ def test_pause_step_resume(scheduler):
 
 def test_a_running_run_is_paused_at_a_border(scheduler):
     run = scheduler.submit(gated("one", hold=4))
-    until(run, lambda: run.frames >= 3)
+    assert GATES["one"].reached.wait(60)
     run.pause()
-    GATES["one"].set()
+    GATES["one"].open.set()
     until(run, lambda: run.status == "paused")
     assert run.frames < 41
     run.resume()
@@ -114,20 +112,20 @@ def test_frames_are_handed_out_one_by_one_as_they_come(scheduler):
     frames = iter(run)
     first = [next(frames) for _ in range(4)]
     assert [int(f.step) for f in first] == [0, 1, 2, 3] and not run.ended
-    GATES["one"].set()
+    GATES["one"].open.set()
     assert [float(f.x) for f in frames] == list(range(4, 41))
 
 
 def test_a_kick_while_running_makes_a_child_that_shares_the_past(scheduler):
     run = scheduler.submit(gated("one", hold=4))
-    until(run, lambda: run.frames >= 3)
+    assert GATES["one"].reached.wait(60)
     assert run.kick(size=0.5, wait=False) is None
-    GATES["one"].set()
+    GATES["one"].open.set()
     until(run, lambda: run.successor is not None)
     child = run.successor
     assert ended(run).status == "cancelled" and ended(child).status == "finished"
     (kick,) = child.plan.interventions
-    assert kick.kind == "kick" and kick.values == {"name": "kick", "size": 0.5} and 4 <= kick.step < 40
+    assert kick.kind == "kick" and kick.values == {"name": "kick", "size": 0.5} and kick.step == 4
     same_bits(child.dataset, straight(child.plan), attrs=True)
     same_bits(run.dataset, child.dataset.isel(step=slice(0, run.frames), step_at_gate=slice(0, run.frames)))
 
@@ -167,10 +165,10 @@ def test_a_run_may_be_touched_before_it_begins(scheduler):
 
 def test_a_dragged_slider_makes_one_child_with_the_last_value(scheduler):
     run = scheduler.submit(gated("one", hold=4))
-    until(run, lambda: run.frames >= 3)
+    assert GATES["one"].reached.wait(60)
     for rate in (2.0, 3.0, 4.0):
         run.turn(rate=rate, wait=False)
-    GATES["one"].set()
+    GATES["one"].open.set()
     until(run, lambda: run.successor is not None)
     child = ended(run.successor)
     assert [i.values for i in child.plan.interventions] == [{"rate": 4.0}]
@@ -188,9 +186,9 @@ def test_a_kick_on_a_finished_run_continues_it(scheduler):
 
 def test_a_touch_that_comes_as_the_run_finishes_is_not_lost(scheduler):
     run = scheduler.submit(gated("one", hold=40))
-    until(run, lambda: run.frames >= 39)
+    assert GATES["one"].reached.wait(60)
     run.turn(rate=2.0, wait=False)
-    GATES["one"].set()
+    GATES["one"].open.set()
     ended(run)
     until(run, lambda: run.successor is not None)
     child = ended(run.successor)
