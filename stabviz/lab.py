@@ -110,6 +110,43 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
+class Judged(NamedTuple):
+    """A claim with its verdict; what people want to know of both is here by name."""
+
+    claim: Claim
+    verdict: Verdict
+
+    @property
+    def statement(self) -> str:
+        """What is claimed."""
+        return self.claim.statement
+
+    @property
+    def expected(self) -> str:
+        """What the paper says, as text."""
+        return self.claim.expected
+
+    @property
+    def tolerance(self) -> str:
+        """How far off still holds, as text."""
+        return self.claim.tolerance
+
+    @property
+    def measured(self) -> str:
+        """What was measured, as text."""
+        return self.verdict.measured
+
+    @property
+    def holds(self) -> bool | None:
+        """True, False, or None while it is open."""
+        return self.verdict.holds
+
+    @property
+    def reason(self) -> str:
+        """Why it is open."""
+        return self.verdict.reason
+
+
 @dataclasses.dataclass(frozen=True)
 class Claim:
     """A statement and what decides it.
@@ -249,10 +286,10 @@ class Lab:
 
     @functools.cached_property
     def controls(self) -> Any:
-        """The controls of the default System as a `param.Parameterized` with its defaults."""
+        """The controls of the default System as a `param.Parameterized` class: bounds, steps, docs, labels, defaults."""
         from .system import parameters
 
-        return parameters(self.system_class(), f"{self.slug}_controls")()
+        return parameters(self.system_class(), f"{self.slug}_controls")
 
     def _controls_of(self, system: str | None) -> Mapping[str, Any]:
         from .system import controls
@@ -299,9 +336,14 @@ class Lab:
         """Start a run, or find it: identical runs are one, and a finished one is replayed from the store. Returns at once."""
         return _scheduler(scheduler, store).submit(self.plan(system, preset, seed, steps, frames, **controls), lab=self)
 
-    def judge(self, dataset: Any) -> list[tuple[Claim, Verdict]]:
+    def judge(self, dataset: Any) -> list[Judged]:
         """Each claim with its verdict on one run's Dataset."""
-        return [(claim, claim.judge(dataset)) for claim in self.claims]
+        return [Judged(claim, claim.judge(dataset)) for claim in self.claims]
+
+    def view(self, slug: str | None = None) -> View:
+        """A view by its slug; the one that tells the story for None."""
+        by = {v.slug: v for v in self.views}
+        return by[_known(slug, by, "view", self.title)] if slug else self.views[0]
 
     def study(self, study: Study | str, scheduler: Scheduler | None = None, store: Any = None) -> StudyRun:
         """Start a study (a preset's name: one run of it), or find it. Returns at once."""

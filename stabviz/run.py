@@ -133,8 +133,14 @@ class Run(Job):
     def _more_than(self, frames: int) -> bool:
         return self.frames > frames or self.ended
 
+    def view(self, slug: str | None = None) -> Any:
+        """A view of the run as it is now (the lab's first one, or by its slug): a HoloViews element."""
+        if self.lab is None:
+            raise RunError("a run of a System that belongs to no lab has no views.")
+        return self.lab.view(slug).draw(self.dataset)
+
     def claims(self) -> list[Any]:
-        """(claim, verdict) for each claim of the run's lab, judged on the frames so far."""
+        """Each claim of the run's lab with its verdict on the frames so far: statement, expected, measured, tolerance, holds, reason."""
         if self.lab is None:
             raise RunError("a run of a System that belongs to no lab has no claims.")
         return self.lab.judge(self.dataset)
