@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +19,20 @@ import numpy as np
 import param
 
 KINDS = ("float", "int", "bool", "choice")
+
+
+def greek_letters(latex: str) -> str:
+    """A TeX symbol with its Greek letters as letters: `\\sigma_0` -> `σ_0`."""
+
+    def greek(match: re.Match[str]) -> str:
+        case = "CAPITAL" if match[1][0].isupper() else "SMALL"
+        name = "LAMDA" if match[1].lower() == "lambda" else match[1]  # Unicode's own spelling
+        try:
+            return unicodedata.lookup(f"GREEK {case} LETTER {name}")
+        except KeyError:
+            return match[0]
+
+    return re.sub(r"\\([A-Za-z]+) ?", greek, latex.strip("$"))
 
 
 class ControlError(ValueError):
@@ -49,7 +65,7 @@ class Control:
     @property
     def title(self) -> str:
         """Label, symbol and unit in one line, as the `param` class and the tables show it."""
-        text = self.label + (f" {self.symbol}" if self.symbol else "")
+        text = self.label + (f" {greek_letters(self.symbol)}" if self.symbol else "")
         return text + (f" [{self.unit}]" if self.unit else "")
 
     @property

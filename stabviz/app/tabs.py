@@ -94,7 +94,7 @@ class Parts:
         self.reproduce = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
         self.summary = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
         self.download = pn.widgets.FileDownload(
-            callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", button_type="default", margin=0, width=180
+            callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", margin=0, width=180
         )
         self._open = page.state.tab
         self.opened(self._open)

@@ -6,7 +6,7 @@ import argparse
 
 from ..lab import lab
 from ..lab import labs as all_labs
-from .texts import OK, option, symbol, table
+from .texts import OK, option, table
 
 
 def labs(args: argparse.Namespace) -> int:
@@ -17,6 +17,7 @@ def labs(args: argparse.Namespace) -> int:
 
 def show(args: argparse.Namespace) -> int:
     """`stabviz show`: all that is declared of one lab."""
+    from ..control import greek_letters
     from ..system import controls
 
     shown = lab(args.lab)
@@ -28,7 +29,7 @@ def show(args: argparse.Namespace) -> int:
         rows = [("option", "symbol", "default", "takes", "unit", "what it is")]
         for spec in controls(cls).values():
             what = spec.doc or spec.label
-            rows.append((option(spec.name), symbol(spec.symbol), spec.format(spec.default), spec.allowed, spec.unit, what))
+            rows.append((option(spec.name), greek_letters(spec.symbol), spec.format(spec.default), spec.allowed, spec.unit, what))
         table(rows, "  ")
     if shown.presets:
         print("\nPresets")

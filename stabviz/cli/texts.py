@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -53,17 +51,3 @@ def table(rows: Sequence[Sequence[str]], indent: str = "") -> None:
 def option(name: str) -> str:
     """The option of a control."""
     return "--" + name.replace("_", "-")
-
-
-def symbol(latex: str) -> str:
-    """A LaTeX symbol with its Greek letters as letters."""
-
-    def greek(match: re.Match[str]) -> str:
-        case = "CAPITAL" if match[1][0].isupper() else "SMALL"
-        name = "LAMDA" if match[1].lower() == "lambda" else match[1]  # Unicode's own spelling
-        try:
-            return unicodedata.lookup(f"GREEK {case} LETTER {name}")
-        except KeyError:
-            return match[0]
-
-    return re.sub(r"\\([A-Za-z]+) ?", greek, latex.strip("$"))
