@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import pytest
+
 import stabviz as sv
 from stabviz.control import ControlError
 from stabviz.engine import ContractError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engine_world import Growing, Noisy
 
 import stabviz as sv
-from engine_world import Growing, Noisy
 from stabviz.studies import Study
 
 

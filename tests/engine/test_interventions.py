@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engine_world import Noisy, same_bits
 
 import stabviz as sv
-from engine_world import Noisy, same_bits
 from stabviz.control import ControlError
 from stabviz.plan import from_record
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import scipy.linalg
 from engine_world import Noisy, ended, paused_at, same_bits
-from stabviz.scheduler import Scheduler
-from stabviz.store import Store
 
 import stabviz as sv
 from stabviz.control import ControlError
 from stabviz.job import RunError
+from stabviz.scheduler import Scheduler
+from stabviz.store import Store
 
 
 class Still(sv.System):

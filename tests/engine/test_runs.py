@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from engine_world import GATES, Gate, Gated, Growing, Noisy, ended, in_memory, paused_at, same_bits, until
+
+import stabviz as sv
 from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.scheduler import Scheduler
 from stabviz.store import Store, StoreBusy
-
-import stabviz as sv
 
 
 @pytest.fixture

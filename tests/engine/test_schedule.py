@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engine_world import Growing
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import stabviz as sv
-from engine_world import Growing
 from stabviz.control import ControlError
 
 segments = st.tuples(st.integers(0, 100_000), st.integers(1, 300), st.sampled_from(["linear", "log"]))

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engine_world import Noisy, Wide, same_bits
 
 import stabviz as sv
-from engine_world import Noisy, Wide, same_bits
 from stabviz.batch import Batch
 from stabviz.carry_out import carry_out, chunks
 from stabviz.record import Record

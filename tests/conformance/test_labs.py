@@ -1,0 +1,243 @@
+"""Every registered lab keeps the contract: one suite that each of them inherits."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+
+import numpy as np
+import pytest
+from conformance import (
+    HEADINGS,
+    alternatives,
+    assert_described,
+    assert_no_recompile,
+    assert_same_bits,
+    everything_asked,
+    needed_by,
+    short,
+    structure,
+    traced,
+    turned,
+)  # fmt: skip
+
+import stabviz as sv
+from stabviz.acts import uses
+from stabviz.batch import Batch
+from stabviz.carry_out import carry_out, chunks, state_of
+from stabviz.engine import precision
+from stabviz.lab import WINGS, Claim
+from stabviz.plan import Intervention, Plan, from_record
+from stabviz.simulation import Simulation
+from stabviz.store import Store
+from stabviz.studies import Study
+from stabviz.system import Schedule, controls
+
+LABS = sv.labs()
+CASES = [(slug, name) for slug, lab in LABS.items() for name in lab.systems]
+each_lab = pytest.mark.parametrize("lab", LABS.values(), ids=list(LABS))
+each_system = pytest.mark.parametrize(("slug", "name"), CASES, ids=["-".join(c) for c in CASES])
+
+
+@functools.cache
+def carried_out(slug: str, name: str):
+    """A short run: (Dataset, simulation at its end)."""
+    plan = short(LABS[slug], name)
+    return carry_out(plan, needed_by(plan))
+
+
+@each_system
+def test_it_runs_and_describes_what_it_records(slug, name):
+    ds, _ = carried_out(slug, name)
+    assert ds.sizes["step"] >= 2 and ds.attrs["status"] != "running"
+    assert ds.attrs["lab"] == slug and ds.attrs["system"] == name
+    assert_described(ds)
+
+
+@each_system
+def test_every_declared_observable_appears_in_some_choice_and_nothing_else_does(slug, name):
+    plan = short(LABS[slug], name)
+    seen, declared = set(), set()
+    for system in alternatives(plan.system):
+        asked = everything_asked(plan.replace(system=system))
+        simulation = Simulation(asked, needed_by(asked))
+        simulation.prepare()
+        here = {str(n) for n in simulation.template.variables} - {"step"}
+        dims = {str(d) for v in simulation.template.variables.values() for d in v.dims}
+        assert not (odd := {n for n in here - dims if n not in system.observables}), f"{sorted(odd)} are recorded but not declared"
+        seen |= here
+        declared |= set(system.observables)
+    assert not (declared - seen), f"{sorted(declared - seen)} are declared but never recorded"
+
+
+@each_system
+def test_its_bits_do_not_depend_on_the_chunks(slug, name):
+    plan = short(LABS[slug], name)
+    needed = carried_out(slug, name)[1].needed
+    assert_same_bits(carry_out(plan, needed, largest_chunk=1)[0], carried_out(slug, name)[0])
+
+
+@each_system
+def test_a_batch_of_it_agrees_with_single_runs_to_rounding(slug, name):
+    plan = short(LABS[slug], name)
+    first = traced(plan.system)[0]
+    plans = [plan, plan.replace(seed=1), plan.replace(system=turned(plan.system, first))]
+    states = [needed_by(p) for p in plans]
+    batch = Batch(plans, states)
+    batch.prepare()
+    rows: dict[str, list] = {}
+    for chunk in chunks(batch):
+        for block in chunk.rows.values():
+            for variable, values in block.items():
+                rows.setdefault(variable, []).append(values)
+    for i, p in enumerate(plans):
+        single, _ = carry_out(p, states[i])
+        for variable, blocks in rows.items():
+            got, want = np.concatenate([b[i] for b in blocks]).astype(float), single[variable].values.astype(float)
+            size = max(float(np.nanmax(np.abs(want), initial=0)), 1e-6)
+            np.testing.assert_allclose(got[: len(want)] / size, want / size, atol=2e-3, err_msg=variable)
+
+
+@each_system
+def test_it_is_saved_reopened_and_continued_from(slug, name, tmp_path):
+    ds, simulation = carried_out(slug, name)
+    store, point = Store(str(tmp_path)), simulation.checkpoint()
+    dims = {str(v.dims[0]) for v in simulation.template.variables.values() if v.dims and v.dims[0] in simulation.grows}
+    rows = {d: {str(n): v.values for n, v in ds.variables.items() if v.dims[:1] == (d,) and (n not in ds.coords or v.attrs.get("role") == "time")} for d in dims}
+    once = {str(n): v.values for n, v in ds.data_vars.items() if not v.dims or v.dims[0] not in simulation.grows}
+    with store.writer(ds.attrs["run"], simulation.template, simulation.grows) as writer:
+        writer.commit(rows, once=once, checkpoint=(point.leaves, point.meta), attrs=dict(ds.attrs))
+    assert_same_bits(store.open(ds.attrs["run"]).load(), ds)
+    state = state_of(simulation.plan, store.load_checkpoint(ds.attrs["run"]).leaves, simulation.needed)
+    with precision(simulation.bits):
+        assert simulation._forked(state) is not None
+
+
+@each_system
+def test_each_control_turned_alone_is_a_system_built_so(slug, name):
+    lab = LABS[slug]
+    system = lab.system(system=name)
+    for control in controls(system):
+        other = turned(system, control)
+        value = controls(system)[control].value(getattr(other, control))
+        fresh = type(system)(**{control: value})
+        schedule = Schedule(2**30, 10)
+        ids = [Plan(s, schedule=schedule).id for s in (other, fresh, system)]
+        assert ids[0] == ids[1] != ids[2]
+        assert lab.plan(system=name, **{control: value}).controls == Plan(fresh, schedule=schedule).controls
+
+
+@each_system
+def test_a_control_turned_at_the_start_acts_like_one_built_so(slug, name):
+    plan = short(LABS[slug], name)
+    _, simulation = carried_out(slug, name)
+    by = uses(plan.system, simulation.problem, simulation.first.state, simulation.needed)
+    at_start = by["problem"] | by["init"] | by["begin"] | by["given"] | by["observe"]
+    for control in sorted(by["step"] - at_start - {"steps"}):
+        if controls(plan.system)[control].at == "start":
+            continue
+        other = turned(plan.system, control)
+        value = controls(other)[control].value(getattr(other, control))
+        fresh, _ = carry_out(plan.replace(system=other), simulation.needed)
+        live, _ = carry_out(plan.replace(interventions=(Intervention(0, "set", {control: value}),)), simulation.needed)
+        assert_same_bits(live.drop_vars(f"control_{control}"), fresh)
+
+
+@each_system
+def test_turning_a_traced_control_compiles_nothing(slug, name):
+    plan = short(LABS[slug], name)
+    assert_no_recompile(plan.system, plan)
+
+
+@each_system
+def test_its_plan_is_its_json(slug, name):
+    plan = short(LABS[slug], name)
+    assert from_record(json.loads(plan.json()), type(plan.system)).id == plan.id
+
+
+@each_lab
+def test_presets_are_plans(lab):
+    for slug in [None, *lab.presets]:
+        plan = lab.plan(preset=slug)
+        assert re.fullmatch("[0-9a-f]{16}", plan.id) and isinstance(plan.schedule, Schedule)
+        if slug is not None:
+            assert lab.presets[slug].title
+    ids = [lab.plan(preset=slug).id for slug in lab.presets]
+    assert len(set(ids)) == len(ids), "two presets are the same plan"
+
+
+@each_lab
+def test_the_lab_says_what_it_is(lab):
+    assert lab.wing in WINGS and lab.title and lab.tagline.endswith((".", "!", "?"))
+    paper = lab.paper
+    assert paper.title and paper.authors and 1600 < paper.year < 2100 and paper.url.startswith("https://") and paper.bibtex.startswith("@")
+    known = {c for cls in lab.systems.values() for c in controls(cls)}
+    assert lab.primary and set(lab.primary) <= known
+    for cls in lab.systems.values():
+        assert cls.__doc__ and cls.__doc__ != sv.System.__doc__
+        for name, spec in controls(cls).items():
+            assert spec.doc, f"{cls.__name__}.{name} has no doc"
+
+
+@each_lab
+def test_claims_say_what_decides_them(lab):
+    assert lab.claims and len({c.slug for c in lab.claims}) == len(lab.claims)
+    for claim in lab.claims:
+        assert isinstance(claim, Claim) and callable(claim.decide)
+        assert claim.statement and claim.expected and claim.tolerance, claim.slug
+        assert claim.kind in ("paper", "derived", "control", "shown"), claim.slug
+        assert claim.study is not None or claim.on_run, f"nothing decides {claim.slug}"
+        studies = claim.study.values() if isinstance(claim.study, dict) else [claim.study] if claim.study is not None else []
+        for study in studies:
+            if isinstance(study, str):
+                assert lab.plan(preset=study)
+            else:
+                assert isinstance(study, Study) and study.plans(lab), claim.slug
+
+
+@each_lab
+def test_a_short_run_gives_each_claim_a_verdict(lab):
+    for name in lab.systems:
+        ds, _ = carried_out(lab.slug, name)
+        for frames in (0, 1, ds.sizes["step"]):
+            for claim, verdict in lab.judge(ds.isel(step=slice(0, frames))):
+                assert verdict.holds in (True, False, None), claim.slug
+                assert verdict.measured or verdict.reason, f"{claim.slug} says nothing"
+
+
+@each_lab
+def test_experiments_ask_and_answer(lab):
+    for experiment in lab.experiments:
+        assert experiment.question.endswith("?") and len(experiment.options) >= 2
+        assert lab.plan(preset=experiment.preset, steps=experiment.steps, **experiment.controls)
+
+
+@each_lab
+def test_the_text_has_its_headings_and_equations(lab):
+    assert len(re.findall(r"^#+ \S", lab.text, re.M)) >= HEADINGS, "text.md has too few headings"
+    assert re.search(r"\$\$.+?\$\$", lab.text, re.S), "text.md shows no equation"
+    assert lab.text.count("$") % 2 == 0
+
+
+@each_lab
+def test_there_is_a_thumbnail(lab):
+    assert "<svg" in lab.thumbnail and "</svg>" in lab.thumbnail
+    assert len(lab.thumbnail) < 200_000 and "<script" not in lab.thumbnail
+
+
+@each_lab
+def test_views_draw_a_short_run_and_keep_their_structure(lab):
+    assert lab.views and len({v.slug for v in lab.views}) == len(lab.views)
+    for name in lab.systems:
+        ds, _ = carried_out(lab.slug, name)
+        shown = [v for v in lab.views if v.systems is None or name in v.systems]
+        assert shown, f"no view shows {name}"
+        for view in shown:
+            assert view.kind in ("history", "moment") and view.title
+            pictures = [view.draw(ds.isel(step=slice(0, n))) for n in (1, 2, ds.sizes["step"])]
+            kinds = {structure(p) for p in pictures}
+            assert len(kinds) == 1, f"{view.slug} changes its structure with the frames: {kinds}"
+            for n in (1, ds.sizes["step"]):
+                sentence = view.sentence(ds.isel(step=slice(0, n)))
+                assert sentence and "\n" not in sentence and sentence.endswith("."), view.slug
