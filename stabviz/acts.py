@@ -28,9 +28,10 @@ def uses(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | N
     """For each method, the traced controls that it uses. `problem`, `state`, `needed`: as made for this System."""
     if isinstance(system, HostSystem):
         return {method: set(controls(system)) for method in METHODS}
-    bits = dict(system.precision).get("step", 32)
-    with precision(bits):
-        system = cast(system, bits)
+    bits = dict(system.precision)
+    exact = system
+    with precision(bits.get("step", 32)):
+        system = cast(exact, bits.get("step", 32))
         key, k = jax.random.key(0), np.int32(0)
         calls = {
             "init": lambda s: s.init(problem, key),
@@ -40,9 +41,11 @@ def uses(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | N
             "observe": lambda s: [s.observe(problem, state)] + [getattr(s, m)(problem, state) for m, w in watches(s).items() if not w.host],
             "stop": lambda s: s.stop(problem, state),
         }
-        if not getattr(type(system).problem, "_stabviz_host", False) and set(system.needs) == set(needed or {}):
-            calls["problem"] = lambda s: s.problem(key, **(needed or {}))
         found = {method: _used(lambda s, call=call: jax.tree.leaves(call(s)), system) for method, call in calls.items()}
+    if not getattr(type(system).problem, "_stabviz_host", False) and set(system.needs) == set(needed or {}):
+        wide = bits.get("problem", bits.get("step", 32))
+        with precision(wide):
+            found["problem"] = _used(lambda s: jax.tree.leaves(s.problem(key, **(needed or {}))), cast(exact, wide))
     # Where it cannot be traced on its own (host work, other runs' states), every control may enter it.
     return {"problem": {n for n, spec in controls(system).items() if not spec.static}} | found
 

@@ -54,7 +54,7 @@ class Study:
         """Each axis and its labels."""
         if self.cases is not None:
             return {"case": [str(c.get("label", i)) for i, c in enumerate(self.cases)]}
-        return {name: list(values) for name, values in self.axes.items()}
+        return {name: [v.item() if isinstance(v, np.generic) else v for v in values] for name, values in self.axes.items()}
 
     def settings(self) -> Iterator[dict[str, Any]]:
         """What each case sets on top of what all share, in the order of the axes (the last one fastest)."""

@@ -106,6 +106,11 @@ class StudyRun(Job):
         if all(b.ended for b in self._batches):
             self._finish()
             return False
+        if self._paused and not self._cancel:
+            self._set("paused")
+            return False
+        if self._status == "paused":
+            self._set("running")
         running = sum(not b.ended for b in self._batches[: self._next])
         while self._next < len(self._batches) and running < self._scheduler.workers and not self._cancel:
             batch = self._batches[self._next]

@@ -37,8 +37,10 @@ class Table:
         for first in firsts:
             for name, v in first.template.variables.items():
                 if name in first.template.coords and v.attrs.get("role") != "time":
-                    if str(name).startswith("control_") or v.dims == ("step",) or (v.dims and str(v.dims[0]).startswith("step_")):
+                    if str(name).startswith("control_") or v.dims == ("step",):
                         continue
+                    if str(name).startswith("step_") and any(p.schedule != plans[0].schedule for p in plans):
+                        continue  # each case has its own
                     self.coords[str(name)] = (
                         v if str(name) not in self.coords or len(self.coords[str(name)]) < len(v) else self.coords[str(name)]
                     )
