@@ -104,7 +104,14 @@ def test_it_is_saved_reopened_and_continued_from(slug, name, tmp_path):
     ds, simulation = carried_out(slug, name)
     store, point = Store(str(tmp_path)), simulation.checkpoint()
     dims = {str(v.dims[0]) for v in simulation.template.variables.values() if v.dims and v.dims[0] in simulation.grows}
-    rows = {d: {str(n): v.values for n, v in ds.variables.items() if v.dims[:1] == (d,) and (n not in ds.coords or v.attrs.get("role") == "time")} for d in dims}
+    rows = {
+        d: {
+            str(n): v.values
+            for n, v in ds.variables.items()
+            if v.dims[:1] == (d,) and (n not in ds.coords or v.attrs.get("role") == "time")
+        }
+        for d in dims
+    }
     once = {str(n): v.values for n, v in ds.data_vars.items() if not v.dims or v.dims[0] not in simulation.grows}
     with store.writer(ds.attrs["run"], simulation.template, simulation.grows) as writer:
         writer.commit(rows, once=once, checkpoint=(point.leaves, point.meta), attrs=dict(ds.attrs))

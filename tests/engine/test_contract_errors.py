@@ -141,5 +141,5 @@ def test_an_observable_that_makes_no_sense_is_refused(arguments, said):
 
 @pytest.mark.parametrize("cadence", [{}, {"every": 2, "at": "end"}, {"at": "noon"}])
 def test_a_cadence_that_makes_no_sense_is_refused(cadence):
-    with pytest.raises(ValueError, match="every=N|'start' or 'end'"):
+    with pytest.raises(ValueError, match=r"every=N|'start' or 'end'"):
         sv.observes(**cadence)

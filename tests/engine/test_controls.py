@@ -19,7 +19,9 @@ from stabviz.system import kicks, with_controls
 class Many(sv.System):
     """One control of each kind."""
 
-    rate: float = sv.control(0.05, bounds=(1e-3, 1.0), scale="log", symbol=r"\eta", unit="1/s", doc="learning rate", also={math.inf: "off", 0.0: "none"})
+    rate: float = sv.control(
+        0.05, bounds=(1e-3, 1.0), scale="log", symbol=r"\eta", unit="1/s", doc="learning rate", also={math.inf: "off", 0.0: "none"}
+    )
     plain: float = sv.control(0.5, bounds=(0.0, 2.0), step=0.1)
     free: float = sv.control(0.0)
     half_open: float = sv.control(1.0, bounds=(0.0, math.inf))
@@ -86,7 +88,16 @@ def test_special_values_and_numpy_numbers_are_taken():
 
 @pytest.mark.parametrize(
     ("name", "leaf"),
-    [("rate", np.float64), ("used", np.int32), ("live", np.bool_), ("branch", np.int32), ("width", int), ("flag", bool), ("method", str), ("grid", float)],
+    [
+        ("rate", np.float64),
+        ("used", np.int32),
+        ("live", np.bool_),
+        ("branch", np.int32),
+        ("width", int),
+        ("flag", bool),
+        ("method", str),
+        ("grid", float),
+    ],
 )
 def test_a_field_holds_a_numpy_scalar_where_traced_and_plain_python_where_static(name, leaf):
     assert type(getattr(Many(), name)) is leaf
@@ -126,7 +137,16 @@ def test_any_text_is_read_or_refused_with_a_sentence(name, text):
         assert spec.validate(value) == value and spec.parse(spec.format(value)) == value
 
 
-@given(st.sampled_from(sorted(SPECS)), st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2))
+@given(
+    st.sampled_from(sorted(SPECS)),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.complex_numbers()
+    | st.text(max_size=5)
+    | st.lists(st.integers(), max_size=2),
+)
 @settings(max_examples=300, deadline=None)
 def test_any_object_is_taken_or_refused_with_a_sentence(name, value):
     try:

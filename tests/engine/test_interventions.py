@@ -35,7 +35,7 @@ class Counter(sv.System):
         return {"x": jnp.zeros(()) + self.first, "other": jnp.ones(self.size), "n": jnp.int32(0)}
 
     def step(self, problem, state, key, k):
-        return {"x": state["x"] + self.rate + problem["both"], "other": state["other"], "n": state["n"] + 1}
+        return {"x": state["x"] + self.rate + (problem["both"] + self.both) / 2, "other": state["other"], "n": state["n"] + 1}
 
     def observe(self, problem, state):
         names = {"offset": problem["offset"], "reference": problem["reference"], "draw": problem["draw"]}
@@ -66,7 +66,11 @@ def test_at_a_recorded_step_the_frame_comes_first():
 
 
 def test_two_at_one_step_are_done_in_their_order():
-    both = [sv.Intervention(3, "set", {"rate": 2.0}), sv.Intervention(3, "kick", {"name": "shove", "by": 10.0}), sv.Intervention(3, "set", {"rate": 4.0})]
+    both = [
+        sv.Intervention(3, "set", {"rate": 2.0}),
+        sv.Intervention(3, "kick", {"name": "shove", "by": 10.0}),
+        sv.Intervention(3, "set", {"rate": 4.0}),
+    ]
     ds = sv.simulate(Counter(), steps=4, frames=4, interventions=both)
     assert ds.x.values.tolist() == [0, 1, 2, 3, 17] and ds.control_rate.values.tolist() == [1, 1, 1, 1, 4]
     twice = [sv.Intervention(3, "kick", {"size": 1.0})] * 2
@@ -90,7 +94,8 @@ def test_the_default_kick_moves_the_phase_and_nothing_else():
 
 def test_the_default_kick_is_so_large_as_it_says():
     moved = [
-        sv.simulate(Noisy(cells=50, sigma=0.0), 1, 1, interventions=[sv.Intervention(0, "kick", {"size": size})]).x[1].values for size in (1e-2, 1e-1)
+        sv.simulate(Noisy(cells=50, sigma=0.0), 1, 1, interventions=[sv.Intervention(0, "kick", {"size": size})]).x[1].values
+        for size in (1e-2, 1e-1)
     ]
     straight = sv.simulate(Noisy(cells=50, sigma=0.0), 1, 1).x[1].values
     small, large = ((m - straight) / 0.9 for m in moved)
@@ -128,13 +133,19 @@ def test_kicks_do_not_depend_on_the_chunks(chunk):
 
 
 def test_kicks_follow_the_noise_seed_and_the_step():
-    kicked = lambda seed, step: sv.simulate(Counter(), 9, 9, seed=seed, interventions=[sv.Intervention(step, "kick", {"size": 1.0})]).x[9].item()  # noqa: E731
+    kicked = lambda seed, step: (
+        sv.simulate(Counter(), 9, 9, seed=seed, interventions=[sv.Intervention(step, "kick", {"size": 1.0})]).x[9].item()
+    )
     assert len({kicked(0, 3), kicked(1, 3), kicked(0, 4)}) == 3
     assert kicked(0, 3) == kicked(0, 3)
 
 
 def test_a_recorded_run_done_again_has_the_same_bits():
-    touched = [sv.Intervention(3, "set", {"rate": 2.0, "offset": 20.0}), sv.Intervention(5, "kick", {}), sv.Intervention(7, "kick", {"name": "shove"})]
+    touched = [
+        sv.Intervention(3, "set", {"rate": 2.0, "offset": 20.0}),
+        sv.Intervention(5, "kick", {}),
+        sv.Intervention(7, "kick", {"name": "shove"}),
+    ]
     ds = sv.simulate(Counter(), 10, 5, seed=4, interventions=touched)
     plan = from_record(json.loads(ds.attrs["plan"]), Counter)
     again = sv.simulate(plan.system, 10, 5, seed=plan.seed, interventions=plan.interventions)
