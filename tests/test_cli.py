@@ -249,7 +249,15 @@ def test_a_run_that_fails_says_why_in_one_sentence(toy, capsys):
     assert "Traceback" not in err
 
 
-def test_ctrl_c_pauses_and_the_run_can_be_resumed(toy, toys):
+@pytest.fixture
+def heard():
+    """Ctrl-C reaches what this test starts, also where the tests run in the background of a script, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_pauses_and_the_run_can_be_resumed(toy, toys, heard):
     from stabviz.store import Store
 
     steps = 2_000_000_000  # minutes
