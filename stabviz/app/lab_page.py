@@ -37,7 +37,7 @@ class LabPage:
         self._watch: Any = None
         self._version = -1
         self._wanted: float | None = None
-        self._tick_ms = TICK_MS
+        self._rest_until = 0.0
         self._shown = -1
         self._stale = False
         self._slots = [Slot(view) for view in lab.views]
@@ -446,6 +446,8 @@ class LabPage:
 
     def tick(self) -> None:
         """What is new since the last tick. Everything that the page shows of a run comes through here."""
+        if time.monotonic() < self._rest_until:
+            return
         start = time.perf_counter()
         if self._wanted is not None and time.monotonic() - self._wanted >= LIVE_SECONDS:
             self._submit(False)
@@ -471,10 +473,11 @@ class LabPage:
         self._pace(time.perf_counter() - start)
 
     def _pace(self, seconds: float) -> None:
-        """Fewer ticks when they take long: the loop belongs to all sessions."""
-        wanted = min(max(TICK_MS, int(4 * seconds * 1000)), SLOWEST_MS)
-        if self.timer is not None and abs(wanted - self.timer.period) > 40:
-            self.timer.period = wanted
+        """Fewer ticks when they take long: the loop belongs to all sessions.
+
+        Ticks are left out; another period would restart Panel's timer from inside its own callback, and that stops it for ever.
+        """
+        self._rest_until = time.monotonic() + min(4 * seconds, SLOWEST_MS / 1000) - TICK_MS / 1000
 
     timer: Any = None
 

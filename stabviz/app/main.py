@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
 import sys
+import time
 import weakref
 from html import escape
 from typing import Any
@@ -73,7 +75,20 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
 def serve(port: int, address: str, show: bool, store: Any, **options: Any) -> Any:
     """See `stabviz.app.serve`."""
     scheduler = default_scheduler() if store is None else Scheduler(store if isinstance(store, Store) else Store(store))
-    return pn.serve({"/": lambda: build(scheduler)}, port=port, address=address, show=show, title="stabviz", **options)
+    server = pn.serve({"/": lambda: build(scheduler)}, port=port, address=address, show=show, title="stabviz", **options)
+    if options.get("threaded") and port:
+        _wait_for(port, address)
+    return server
+
+
+def _wait_for(port: int, address: str, seconds: float = 20) -> None:
+    """Return when a server that starts in another thread listens."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex((address or "127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
 
 
 class _Quiet(logging.Filter):

@@ -1,26 +1,39 @@
-"""The lab page as a visitor uses it, in a real browser: run, watch, pause, scrub, kick, reload, share."""
+"""The lab page as a visitor uses it, in a real browser: run, watch, pause, scrub, touch, reload, share."""
 
 from __future__ import annotations
 
 import re
+import time
+import zlib
 
 import pytest
 from playwright.sync_api import Page, expect
 
 READY = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle"
-SMALL = "samples=40&features=60&sparsity=2&learning_rate=0.02"
-LONG = f"?lab=sgd_stability&{SMALL}&steps=1000000&frames=400&spacing=linear"
-SHORT = f"?lab=sgd_stability&{SMALL}&steps=3000&frames=60"
+TOY = "?lab=toy&rate=0.999&steps=40000&frames=4000"
+SHORT = "?lab=toy&rate=0.9&steps=50&frames=10"
+SGD = "?lab=sgd_stability&samples=40&features=60&sparsity=2&steps=3000&frames=60"
 
 FIGURE = "[...Bokeh.documents[0]._all_models.values()].find(m => m.type == 'Figure')"
 LENGTH = f"() => {{ const f = {FIGURE}; return f ? Math.max(...f.renderers.map(r => Object.values(r.data_source.data)[0].length)) : 0 }}"
-FRAMES = "() => [...Bokeh.documents[0]._all_models.values()].map(m => m.data?.n).find(n => typeof n === 'number') ?? 0"
+
+pytestmark = pytest.mark.usefixtures("opened")
 
 
 @pytest.fixture
 def seed(request) -> int:
     """A seed of its own for each test, so that no test finds another one's run."""
-    return 1 + abs(hash(request.node.nodeid)) % 100_000
+    return 1 + zlib.crc32(request.node.nodeid.encode()) % 100_000
+
+
+@pytest.fixture(autouse=True)
+def stopped(opened):
+    """No run goes on after its test."""
+    yield
+    for ref in opened:
+        page = ref()
+        if page is not None and page.run is not None:
+            page.run.cancel()
 
 
 def open_page(page: Page, url: str, query: str) -> None:
@@ -32,104 +45,254 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).first.click()
 
 
-def grows(page: Page, beyond: int) -> None:
-    page.wait_for_function(f"n => ({LENGTH})() > n", arg=beyond, timeout=60_000)
+def shows(page: Page, name: str):
+    """The button that the run bar shows is called so."""
+    expect(page.get_by_role("button", name=name, exact=True)).to_be_visible(timeout=60_000)
 
 
-def status(page: Page):
-    return page.locator(".run .s, .runbar, [role=status]").first
+def grows(page: Page, more: int = 5) -> None:
+    """The first picture gets so many points more."""
+    page.wait_for_function(f"n => ({LENGTH})() > n", arg=page.evaluate(LENGTH) + more, timeout=60_000)
 
 
-def test_run_streams_into_linked_plots_and_pauses(page: Page, url: str, quiet, seed) -> None:
-    open_page(page, url, f"{LONG}&seed={seed}")
+def started(page: Page, url: str, seed: int, query: str = TOY) -> None:
+    open_page(page, url, f"{query}&seed={seed}")
     press(page, "Run")
-    grows(page, 5)
-    before = page.evaluate(LENGTH)
-    grows(page, before + 5)
+    grows(page)
+
+
+def search(page: Page, word: str) -> None:
+    """The address gets to contain a word."""
+    page.wait_for_function("w => location.search.includes(w)", arg=word, timeout=30_000)
+
+
+def until(page: Page, fact, seconds: float = 60) -> None:
+    """Wait for a fact of the Python side without stopping the browser."""
+    end = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < end, "it did not come true"
+        page.wait_for_timeout(50)
+
+
+def box(page: Page, name: str):
+    return page.get_by_role("textbox", name=name, exact=True)
+
+
+def turn(page: Page, name: str, value: str) -> None:
+    box(page, name).fill(value)
+    box(page, name).press("Enter")
+
+
+def test_run_pause_step_reset(page: Page, url: str, quiet, seed, opened) -> None:
+    started(page, url, seed)
     press(page, "Pause")
-    expect(page.get_by_role("button", name="Resume", exact=True)).to_be_visible(timeout=20_000)
-    page.wait_for_function(f"() => {{ const n = ({LENGTH})(); if (window.last === n) window.same = (window.same ?? 0) + 1; else window.same = 0;"
-                           f" window.last = n; return window.same > 20 }}", polling=50)  # fmt: skip
-    paused = page.evaluate(LENGTH)
+    shows(page, "Resume")
+    run = opened[-1]().run
+    until(page, lambda: run.status == "paused")
+    n = run.frames
+    page.wait_for_function(f"n => ({LENGTH})() == n", arg=n)
     press(page, "Step")
-    grows(page, paused)
+    page.wait_for_function(f"n => ({LENGTH})() == n + 1", arg=n)
+    shows(page, "Resume")
+    press(page, "Resume")
+    grows(page)
     press(page, "Reset")
+    expect(page.get_by_text("Press Run.").first).to_be_visible()
+    shows(page, "Run")
+
+
+def test_keys(page: Page, url: str, quiet, seed, opened) -> None:
+    open_page(page, url, f"{TOY}&seed={seed}")
+    page.keyboard.press("r")
+    grows(page)
+    page.keyboard.press("r")
+    shows(page, "Resume")
+    n = page.evaluate(LENGTH)
+    page.keyboard.press("s")
+    page.wait_for_function(f"n => ({LENGTH})() > n", arg=n)
+    page.keyboard.press("f")
+    expect(page.get_by_role("button", name="Follow", exact=True)).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("f")
+    expect(page.get_by_role("button", name="Follow", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("k")
+    search(page, "touch=")
+    assert len(opened[-1]().state.touches) == 1
+    page.keyboard.press("0")
     expect(page.get_by_text("Press Run.").first).to_be_visible()
 
 
-def test_scrubbing_works_while_the_run_goes_on(page: Page, url: str, quiet, seed) -> None:
-    open_page(page, url, f"{LONG}&seed={seed}")
-    press(page, "Run")
-    grows(page, 20)
-    slider = page.get_by_role("slider", name=re.compile("moment|frame|step", re.I)).last
-    slider.focus()
-    slider.press("Home")
-    expect(page.get_by_role("button", name="Follow", exact=True)).to_have_attribute("aria-pressed", "false")
-    now = page.evaluate(LENGTH)
-    grows(page, now + 5)  # the picture of the past grows, the moment stays
-    assert "at=0" in page.evaluate("location.search")
-    press(page, "Follow")
+def test_scrubbing_while_the_run_goes_on(page: Page, url: str, quiet, seed) -> None:
+    started(page, url, seed)
+    follow = page.get_by_role("button", name="Follow", exact=True)
+    page.get_by_role("slider", name="recorded moment").press("Home")
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    search(page, "at=0")
+    grows(page)  # the picture of the past grows, the moment stays
+    expect(page.get_by_text("step 0", exact=True)).to_be_visible()
+    follow.click()
     page.wait_for_function("() => !location.search.includes('at=')")
 
 
-def test_a_kick_is_recorded_and_the_link_reproduces_the_run(page: Page, url: str, quiet, seed) -> None:
-    open_page(page, url, f"{LONG}&seed={seed}")
-    press(page, "Run")
-    grows(page, 5)
+def test_freezing_the_views(page: Page, url: str, quiet, seed, opened) -> None:
+    started(page, url, seed)
+    page.get_by_role("switch", name="Freeze view").check()
+    mine = opened[-1]()
+    until(page, lambda: mine.scrubber.freeze)
+    n, there = page.evaluate(LENGTH), mine.run.frames
+    until(page, lambda: mine.run.frames > there + 20)
+    assert page.evaluate(LENGTH) <= n + 5  # what was on its way
+    page.get_by_role("switch", name="Freeze view").uncheck()
+    page.wait_for_function(f"n => ({LENGTH})() > n + 15", arg=n)
+
+
+def test_a_kick_is_recorded_and_the_link_finds_the_run(page: Page, url: str, quiet, seed) -> None:
+    started(page, url, seed)
     page.get_by_role("button", name=re.compile("^Kick")).first.click()
-    page.wait_for_function("() => location.search.includes('touch=')", timeout=30_000)
-    now = page.evaluate(LENGTH)
-    grows(page, now + 5)
+    search(page, "touch=")
+    expect(page.get_by_role("button", name=re.compile("kick", re.I)).last).to_be_visible()
+    grows(page)
     page.reload()
     page.wait_for_function(READY)
-    grows(page, 5)  # found again without pressing Run
+    grows(page)  # found again without pressing Run
     assert "touch=" in page.evaluate("location.search")
-    press(page, "Reset")
+
+
+def test_a_turned_control_is_recorded(page: Page, url: str, quiet, seed, opened) -> None:
+    started(page, url, seed)
+    until(page, lambda: opened[-1]().run.acts)
+    turn(page, "rate", "0.5")
+    search(page, "+set+rate%3D0.5")
+    mine = opened[-1]()
+    until(page, lambda: any(m["kind"] == "set" for m in mine.scrubber.marks))
+    page.wait_for_function("() => [...Bokeh.documents[0]._all_models.values()].some(m => m.data?.marks?.length == 1)")
+    grows(page)
+    assert "control_rate" in mine.run.dataset
+    assert float(mine.run.dataset["control_rate"][-1]) == 0.5
+    assert "rate=0.999" in page.evaluate("location.search")  # what it started with
+    page.reload()
+    page.wait_for_function(READY)
+    grows(page)
+    assert float(opened[-1]().run.dataset["control_rate"][-1]) == 0.5
+
+
+def test_live_mode_runs_again_when_a_control_is_turned(page: Page, url: str, quiet, seed, opened) -> None:
+    open_page(page, url, f"{SHORT}&seed={seed}")
+    page.get_by_role("switch", name="Live").check()
+    turn(page, "rate", "0.8")
+    until(page, lambda: (run := opened[-1]().run) is not None and run.plan.controls["rate"] == 0.8)
+    page.wait_for_function(f"() => ({LENGTH})() == 11", timeout=60_000)
+    first = opened[-1]().run
+    turn(page, "rate", "0.7")
+    until(page, lambda: opened[-1]().run is not first and opened[-1]().run.plan.controls["rate"] == 0.7)
+    assert "live=1" in page.evaluate("location.search")
 
 
 def test_a_zoom_survives_every_frame(page: Page, url: str, quiet, seed) -> None:
-    open_page(page, url, f"{LONG}&seed={seed}")
-    press(page, "Run")
-    grows(page, 5)
+    started(page, url, seed)
     page.evaluate(f"() => {FIGURE}.x_range.setv({{start: 100, end: 5000}})")
-    now = page.evaluate(LENGTH)
-    grows(page, now + 10)
+    grows(page, 10)
     assert page.evaluate(f"() => [{FIGURE}.x_range.start, {FIGURE}.x_range.end]") == [100, 5000]
-    press(page, "Reset")
 
 
-def test_link_holds_the_whole_state_and_adds_no_history(page: Page, url: str, quiet, seed) -> None:
-    open_page(page, url, f"{SHORT}&seed={seed}")
+def test_views_off_the_screen_are_left_alone(page: Page, url: str, quiet, seed, opened) -> None:
+    started(page, url, seed)
+    mine = opened[-1]()
+    by = {slot.view.slug: slot for slot in mine._slots}
+    until(page, lambda: by["lowest"].frame is not None)  # drawn once, to be there when it is scrolled to
+    before = by["lowest"].frame
+    grows(page, 20)
+    assert by["lowest"].frame is before
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    until(page, lambda: by["lowest"].frame is not before)
+
+
+def test_two_sessions_share_a_run_and_a_kick_is_ones_own(page: Page, url: str, quiet, seed, opened) -> None:
+    started(page, url, seed)
+    mine = opened[-1]()
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.wait_for_function(READY)
+    grows(other)
+    theirs = opened[-1]()
+    assert theirs is not mine and theirs.run is mine.run
+    shared = mine.run
+    other.get_by_role("button", name=re.compile("^Kick")).first.click()
+    search(other, "touch=")
+    grows(other)
+    grows(page)
+    assert mine.run is shared and not shared.ended and theirs.run is not shared
+    assert "touch=" not in page.evaluate("location.search")
+    other.close()
+
+
+def test_the_link_holds_the_whole_state_and_adds_no_history(page: Page, url: str, quiet, seed) -> None:
+    open_page(page, url, f"{SGD}&seed={seed}")
     length = page.evaluate("history.length")
-    box = page.get_by_label(re.compile("^learning rate")).last
-    box.fill("0.01")
-    box.press("Enter")
-    page.wait_for_function("() => location.search.includes('learning_rate=0.01')")
-    search = page.evaluate("location.search")
+    turn(page, "learning rate", "0.01")
+    search(page, "learning_rate=0.01")
+    link = page.evaluate("location.search")
     for word in ("batch_size=1", f"seed={seed}", "steps=3000", "samples=40", "label_noise=0", "frames=60"):
-        assert word in search
+        assert word in link
     assert page.evaluate("history.length") == length
     page.get_by_role("link", name="stabviz").click()
     page.wait_for_function(READY)
     page.go_back()
     page.wait_for_function(READY)
-    expect(page.get_by_label(re.compile("^learning rate")).last).to_have_value("0.01")
+    expect(box(page, "learning rate")).to_have_value("0.01")
 
 
-def test_one_bad_word_in_a_link_does_not_lose_the_others(page: Page, url: str, quiet, seed) -> None:
-    open_page(page, url, f"?lab=sgd_stability&{SMALL}&learning_rate=7&batch_size=2&nonsense=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&seed=x")
-    text = page.locator("body").inner_text()
-    assert "learning_rate cannot be 7" in text and "seed cannot be" in text
-    expect(page.get_by_label(re.compile("^batch size")).last).to_have_value("2")
+def test_back_goes_from_preset_to_preset_and_from_lab_to_gallery(page: Page, url: str, quiet) -> None:
+    open_page(page, url, "")
+    page.goto(url + SHORT)
+    page.wait_for_function(READY)
+    page.get_by_role("button", name="Slow", exact=True).click()
+    search(page, "preset=slow")
+    page.get_by_role("button", name="Wide", exact=True).click()
+    search(page, "preset=wide")
+    expect(box(page, "cells")).to_have_value("7")
+    page.evaluate("history.back()")
+    search(page, "preset=slow")
+    expect(box(page, "rate")).to_have_value("0.5")
+    expect(box(page, "cells")).to_have_value("4")
+    page.evaluate("history.back()")
+    search(page, "rate=0.9")
+    expect(box(page, "rate")).to_have_value("0.9")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Is it stable?")).to_be_visible()
+
+
+def test_one_bad_word_in_a_link_does_not_lose_the_others(page: Page, url: str, quiet) -> None:
+    bad = "learning_rate=7&batch_size=2&nonsense=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E&seed=x"
+    open_page(page, url, f"?lab=sgd_stability&samples=40&{bad}")
+    for words in ("learning_rate cannot be 7", "seed cannot be"):
+        expect(page.get_by_text(words)).to_be_visible()
+    expect(box(page, "batch size")).to_have_value("2")
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_an_unknown_lab_is_explained(page: Page, url: str, quiet) -> None:
     open_page(page, url, "?lab=%3Cscript%3Ealert(1)%3C/script%3E")
     expect(page.get_by_text("Nothing here")).to_be_visible()
+    open_page(page, url, "?lab=sgd_stabilty")
+    expect(page.get_by_text("did you mean sgd_stability?")).to_be_visible()
+    page.get_by_role("link", name="All labs").click()
+    expect(page.get_by_role("heading", name="Is it stable?")).to_be_visible()
 
 
-def test_theory_and_data_and_theme(page: Page, url: str, quiet, seed) -> None:
-    open_page(page, url, f"{SHORT}&seed={seed}")
+def test_what_fails_says_so(page: Page, url: str, quiet, seed) -> None:
+    open_page(page, url, f"{SHORT}&system=other&seed={seed}")
     press(page, "Run")
-    expect(page.get_by_role("button", name="Continue", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("This view could not be drawn (ValueError: no such picture).")).to_be_visible(timeout=60_000)
+    page.wait_for_function(f"() => ({LENGTH})() == 11", timeout=60_000)  # the others are there
+    page.get_by_role("button", name="yes", exact=True).click()
+    expect(page.get_by_text("The answer could not be computed (ValueError: no answer).")).to_be_visible(timeout=60_000)
+
+
+def test_theory_data_and_theme(page: Page, url: str, quiet) -> None:
+    open_page(page, url, f"{SGD}&seed=0")
+    press(page, "Run")
+    shows(page, "Continue")
+    page.wait_for_function(f"() => ({LENGTH})() > 2", timeout=60_000)
     page.get_by_role("tab", name="Theory").click()
     expect(page.locator("math").first).to_be_visible()
     page.get_by_role("tab", name="Data").click()
@@ -139,12 +302,17 @@ def test_theory_and_data_and_theme(page: Page, url: str, quiet, seed) -> None:
     light = page.evaluate(colour)
     page.get_by_role("button", name="Change between light and dark").click()
     page.wait_for_function(f"c => JSON.stringify(({colour})()) !== JSON.stringify(c)", arg=light)
+    page.get_by_role("button", name="Change between light and dark").click()
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_overflows(page: Page, url: str, quiet, seed, width) -> None:
+def test_nothing_overflows_and_nothing_jumps(page: Page, url: str, quiet, width) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    open_page(page, url, f"{SHORT}&seed={seed + width}")
+    open_page(page, url, f"{SGD}&seed={width}")
+    expect(page.get_by_text("Press Run.").first).to_be_visible()
+    height = page.evaluate("document.querySelector('.views').offsetHeight")
     press(page, "Run")
-    expect(page.get_by_role("button", name="Continue", exact=True)).to_be_visible(timeout=60_000)
+    shows(page, "Continue")
+    page.wait_for_function(f"() => ({LENGTH})() > 2", timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('.views').offsetHeight") == height

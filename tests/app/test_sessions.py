@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import gc
+import logging
 import socket
 import time
 import weakref
 
 import pytest
+import toy_lab
 from bokeh.client import pull_session
 
-from stabviz.app import lab_page, main
-from stabviz.app.live import Picture, Slot
+from stabviz.app import main
+from stabviz.app.live import Picture
+from stabviz.lab import lab
 
-QUERY = {"lab": "sgd_stability", "samples": "40", "features": "60", "sparsity": "2", "steps": "2000", "frames": "40"}
+SMALL = {"lab": "sgd_stability", "samples": "40", "features": "60", "sparsity": "2", "steps": "3000", "frames": "60"}
 
 
 @pytest.fixture
-def served(tmp_path, monkeypatch):
-    """Address of a server of this process, and the pages that its sessions built."""
+def served(tmp_path, monkeypatch, toy):
+    """Address of a server of this process; the pages that its sessions built, and all parts of theirs that must go with them."""
     from stabviz.app import serve
 
     pages: list[weakref.ref] = []
+    parts: list[weakref.ref] = []
     build = main.lab_page
 
     def watched(found, scheduler):
         template = build(found, scheduler)
-        pages.append(weakref.ref(template.sv_page))
-        pages.append(weakref.ref(template))
-        pages.extend(weakref.ref(slot) for slot in template.sv_page._slots)
+        page = template.sv_page
+        pages.append(weakref.ref(page))
+        parts.extend(weakref.ref(x) for x in (template, page.controls, page.bar, page.scrubber, page.claims, *page.frames, *page._slots))
         return template
 
     monkeypatch.setattr(main, "lab_page", watched)
+    monkeypatch.setattr(main, "lab", lambda slug: toy if slug == "toy" else lab(slug))
+    monkeypatch.setitem(toy_lab.PAUSE, "seconds", 0.0)
+    logging.disable(logging.CRITICAL)  # pytest keeps records, and they keep events, tracebacks, sessions
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -39,47 +46,50 @@ def served(tmp_path, monkeypatch):
         port=port, store=str(tmp_path), threaded=True, websocket_origin=f"127.0.0.1:{port}",
         unused_session_lifetime_milliseconds=1, check_unused_sessions_milliseconds=100,
     )  # fmt: skip
-    yield f"http://127.0.0.1:{port}/", pages
+    yield f"http://127.0.0.1:{port}", pages, parts
     server.stop()
+    logging.disable(logging.NOTSET)
 
 
-def wait_until(fact, seconds: float = 30) -> bool:
+def wait_until(fact, seconds: float = 60, between=lambda: None) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if fact():
             return True
-        gc.collect()
+        between()
         time.sleep(0.05)  # between two looks at a fact
     return fact()
 
 
-def test_closed_sessions_leave_nothing(served, monkeypatch):
-    """Every page, template and plot of five sessions that ran a simulation is gone once they are closed."""
-    address, pages = served
-    shown: list[int] = []
-    show = Slot.show
-    monkeypatch.setattr(Slot, "show", lambda self, frame, follow: (shown.append(1), show(self, frame, follow))[1])
-    for seed in range(5):
-        before = len(shown)
-        session = pull_session(url=address, arguments={**QUERY, "seed": str(seed)})
+@pytest.mark.parametrize(("query", "sessions"), [({"lab": "toy", "steps": "400", "frames": "40"}, 4), (SMALL, 2)])
+def test_closed_sessions_leave_nothing(served, query, sessions):
+    """Every page, component and plot of sessions that ran a simulation is gone once they are closed."""
+    address, pages, parts = served
+    for seed in range(sessions):
+        session = pull_session(url=address, arguments={**query, "seed": str(seed)})
         session.force_roundtrip()
-        page = next(p() for p in reversed(pages) if isinstance(p(), lab_page.LabPage))
+        page = pages[-1]()
         page.start()
-        del page
-        assert wait_until(lambda before=before: len(shown) > before)
+        shown = [slot for slot in page._slots if slot.view.systems is None or page.state.system in slot.view.systems]
+        assert wait_until(lambda page=page: page.run.ended) and page.run.status == "finished"
+        assert wait_until(lambda shown=shown: all(slot.plot is not None for slot in shown))
+        parts.extend(weakref.ref(slot.plot) for slot in shown)
+        parts.extend(weakref.ref(slot.figure) for slot in shown)
+        del page, shown
         session.close()
-    assert len(pages) >= 10
-    assert wait_until(lambda: all(ref() is None for ref in pages)), [type(ref()) for ref in pages if ref() is not None]
+    left = lambda: [type(x).__name__ for ref in (*pages, *parts) if (x := ref()) is not None]  # noqa: E731
+    assert len(pages) == sessions
+    assert wait_until(lambda: not left(), between=gc.collect), left()
 
 
-def test_pictures_keep_a_bounded_number_of_frames():
+def test_pictures_keep_a_bounded_number_of_frames(toy):
     """However long a run is, a picture keeps the last few frames."""
-    import stabviz as sv
     from stabviz.carry_out import carry_out
 
-    lab = sv.lab("sgd_stability")
-    dataset = carry_out(lab.plan(steps=200, frames=20, samples=20, features=20))[0]
-    picture = Picture(lab.views[0])
+    dataset = carry_out(toy.plan(steps=40, frames=40))[0]
+    picture = Picture(toy.views[0])
     for i in range(20):
         picture.draw(i, dataset.isel(step=slice(0, i + 2)))
     assert len(picture._frames) <= 6 and picture.newest is picture.get(19)
+
+

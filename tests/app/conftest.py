@@ -1,0 +1,39 @@
+"""A served app that also has the toy lab, and the Python side of its pages."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+
+import pytest
+
+from stabviz.app import main
+from stabviz.lab import lab
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """The toy lab."""
+    from toy_lab import toy_lab
+
+    return toy_lab()
+
+
+@pytest.fixture(scope="module")
+def opened(toy):
+    """Weak references to the lab pages that sessions built, newest last. Panel's records are off: they keep events, and those sessions."""
+    pages: list[weakref.ref] = []
+    patch = pytest.MonkeyPatch()
+    build = main.lab_page
+
+    def watched(found, scheduler):
+        template = build(found, scheduler)
+        pages.append(weakref.ref(template.sv_page))
+        return template
+
+    patch.setattr(main, "lab_page", watched)
+    patch.setattr(main, "lab", lambda slug: toy if slug == "toy" else lab(slug))
+    logging.getLogger("panel").setLevel(logging.WARNING)
+    yield pages
+    logging.getLogger("panel").setLevel(logging.NOTSET)
+    patch.undo()
