@@ -176,9 +176,9 @@ def test_every_control_is_an_option_with_doc_bounds_and_default(toy, capsys):
     with pytest.raises(SystemExit):
         main(["run", "toy", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    assert "--rate X factor, 100 % of it [1/step]: a number from 0.001 to 2, logarithmic (default 0.5)" in out
-    assert "--cap X largest value: a number from 1 to 10, or off (default off)" in out
-    assert "--fast, --no-fast" in out and "one of plain, broken" in out and "push (sigma)" in out and "--pull" not in out
+    assert "--rate X factor, 100 % of it [1/step]. A number from 0.001 to 2, logarithmic; default 0.5." in out
+    assert "--cap X largest value. A number from 1 to 10, or off; default off." in out
+    assert "--fast, --no-fast" in out and "One of plain, broken; default plain." in out and "push (sigma)" in out and "--pull" not in out
     for choice in (["--system", "second"], ["--preset=other"]):
         with pytest.raises(SystemExit):
             main(["run", "toy", *choice, "--help"])

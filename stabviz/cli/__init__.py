@@ -173,9 +173,10 @@ def _run_options(parser: _Parser, words: Sequence[str]) -> None:
 def _help(spec: Control) -> str:
     """One paragraph of a control for `--help`."""
     doc = spec.doc.strip().rstrip(".") or spec.label
-    scale = ", logarithmic" if spec.scale == "log" else ""
     unit = f" [{spec.unit}]" if spec.unit else ""
-    return f"{doc}{unit}: {spec.allowed}{scale} (default {spec.format(spec.default)})".replace("%", "%%")
+    scale = ", logarithmic" if spec.scale == "log" else ""
+    allowed = spec.allowed[:1].upper() + spec.allowed[1:]
+    return f"{doc}{unit}. {allowed}{scale}; default {spec.format(spec.default)}.".replace("%", "%%")
 
 
 def _serve(args: argparse.Namespace) -> int:
