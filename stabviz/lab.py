@@ -175,6 +175,8 @@ class Claim:
         """The verdict on one run's Dataset, or an open one that says what is needed."""
         if not self.on_run:
             return Verdict(None, reason="needs its own runs")
+        if not dataset.sizes.get("step", 0):
+            return Verdict(None, reason="no frames yet")
         return self.weigh(dataset)
 
     def weigh(self, *args: Any, **datasets: Any) -> Verdict:

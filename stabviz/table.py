@@ -80,7 +80,7 @@ class Table:
         rows = np.array([self.row[i] for i in members])
         batch = simulation if isinstance(simulation, Batch) else None
         batched = batch is not None
-        frames = len(next(iter(chunk.rows["step"].values())).swapaxes(0, 1)) if batched else len(next(iter(chunk.rows["step"].values())))
+        frames = next((v.shape[1 if batched else 0] for v in chunk.rows["step"].values()), 0)
         start = chunk.frame - frames
         for dim, block in chunk.rows.items():
             every = 1 if dim == "step" else watches(simulation.plan.system)[dim[5:]].every or 1
