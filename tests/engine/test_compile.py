@@ -105,10 +105,8 @@ print(json.dumps({k: counts.get(v, 0) for k, v in names.items()} | {"x": ds.x.va
 def test_a_second_process_finds_the_programs_compiled_and_gives_the_same_bits_and_names(tmp_path, repository):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMPILATION", "JAX_PERSISTENT"))}
     environment |= {"STABVIZ_COMPILE_CACHE": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(repository), os.path.dirname(__file__)])}
-    run = lambda: json.loads(
-        subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True).stdout
-    )
-    first, second = run(), run()
+    command = [sys.executable, "-c", SCRIPT]
+    first, second = (json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout) for _ in range(2))
     kick = [sv.Intervention(3, "kick", {})]
     here = sv.simulate(Noisy(), 20, 4, interventions=kick)
     assert first["run"] == second["run"] == here.attrs["run"] and first["x"] == here.x.values.tobytes().hex()

@@ -168,7 +168,7 @@ def test_the_param_class_says_the_same():
     assert issubclass(made, param.Parameterized)
     rate, plain, width = (made.param[n] for n in ("rate", "plain", "width"))
     assert plain.bounds == (0.0, 2.0) and plain.step == 0.1 and plain.default == 0.5
-    assert rate.softbounds == (1e-3, 1.0) and rate.label == r"rate \eta [1/s]" and rate.doc == "learning rate"
+    assert rate.softbounds == (1e-3, 1.0) and rate.label == "rate η [1/s]" and rate.doc == "learning rate"
     assert rate.metadata == {"scale": "log", "unit": "1/s", "symbol": r"\eta"}
     assert isinstance(width, param.Integer) and width.bounds == (1, 512) and width.label == "Width of it"
     assert made.param["method"].objects == ["euler", "heun", "a b"] and isinstance(made.param["flag"], param.Boolean)

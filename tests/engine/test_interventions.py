@@ -133,9 +133,9 @@ def test_kicks_do_not_depend_on_the_chunks(chunk):
 
 
 def test_kicks_follow_the_noise_seed_and_the_step():
-    kicked = lambda seed, step: (
-        sv.simulate(Counter(), 9, 9, seed=seed, interventions=[sv.Intervention(step, "kick", {"size": 1.0})]).x[9].item()
-    )
+    def kicked(seed, step):
+        return sv.simulate(Counter(), 9, 9, seed=seed, interventions=[sv.Intervention(step, "kick", {"size": 1.0})]).x[9].item()
+
     assert len({kicked(0, 3), kicked(1, 3), kicked(0, 4)}) == 3
     assert kicked(0, 3) == kicked(0, 3)
 

@@ -77,8 +77,8 @@ touches = st.lists(
 @given(finite, st.sampled_from([0.1, 3.0, math.inf]), st.integers(0, 2**32 - 1), st.integers(50, 1000), st.integers(1, 99), touches)
 @settings(max_examples=60, deadline=None)
 def test_a_plan_is_read_back_from_its_json(rate, clip, seed, steps, frames, interventions):
-    plan = sv.Plan(Special(rate=rate, clip=clip), lab="l", name="n", seed=seed, seeds=(("init", seed // 2),), schedule=sv.Schedule(steps, frames, "log"),
-                   interventions=tuple(interventions), keep=("x",))  # fmt: skip
+    plan = sv.Plan(Special(rate=rate, clip=clip), lab="l", name="n", seed=seed, seeds=(("init", seed // 2),),
+                   schedule=sv.Schedule(steps, frames, "log"), interventions=tuple(interventions), keep=("x",))  # fmt: skip
     text = plan.json()
     again = from_record(json.loads(text, parse_constant=lambda c: pytest.fail(f"{c} is no JSON")), Special)
     assert again.json() == text and again.id == plan.id and again.interventions == plan.interventions
