@@ -2,7 +2,7 @@
 
 from stabviz.lab import Lab, Paper, Preset
 
-SGD_UNDER_GD = {"batch_size": 300, "sampling": "without replacement"}
+FULL_BATCH = {"batch_size": 300, "sampling": "without replacement"}
 
 lab = Lab(
     __name__,
@@ -33,7 +33,7 @@ lab = Lab(
         ),
         "gd": Preset(
             "Same rate, GD",
-            controls=SGD_UNDER_GD | {"learning_rate": 0.1, "steps": 4000},
+            controls=FULL_BATCH | {"learning_rate": 0.1, "steps": 4000},
             doc="Full batches: only the largest eigenvalue is held under 2/η. The trace stays some thirty times above it.",
         ),
         "sparse": Preset(
@@ -47,6 +47,13 @@ lab = Lab(
             spacing="linear",
             doc="SGD starts a hair from a minimum of GD, at 1.5 times 2/tr H: it is thrown out and lands on a flatter one.",
         ),
+        "hysteresis": Preset(
+            "Rate up and down",
+            controls={"steps": 60_000},
+            spacing="linear",
+            interventions=((20_000, "set", {"learning_rate": 0.03}), (40_000, "set", {"learning_rate": 0.008})),
+            doc="η goes from 0.008 to 0.03 and back. The trace falls to its new bound, and does not come back.",
+        ),
         "batch": Preset(
             "Batch size",
             controls={"learning_rate": 0.0158, "batch_size": 4},
@@ -59,7 +66,8 @@ lab = Lab(
                 "start": "one-sided", "init_scale": 0.1, "batch_size": 50, "sampling": "without replacement",
                 "clip": float("inf"), "learning_rate": 0.0175, "steps": 10_000,
             },
-            doc="GD from small weights: its sharpness rises until 2/η and stays there.",
+            seed=7,
+            doc="GD from small weights: its sharpness rises until 2/η and stays there. (With half of all data sets it is lost at once.)",
         ),
         "large-steps": Preset(
             "Large steps",

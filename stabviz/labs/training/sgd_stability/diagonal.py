@@ -156,9 +156,7 @@ class DiagonalNet(Trained):
     def curvature(self, problem: dict[str, Any], theta: dict[str, Array]) -> dict[str, Array]:
         # Without K: a frame would cost n^2 d operations, and nearly all of a run's time.
         x, weight = problem["x"], theta["a"] ** 2 + theta["b"] ** 2
-        if self.samples <= theory.SMALL:
-            return super().curvature(problem, theta)
-        start = jnp.cos(1.0 + jnp.arange(self.samples, dtype=x.dtype) ** 2)
+        start = theory.start_vector(self.samples, x.dtype)
         top, _ = theory.lanczos(lambda v: x @ (weight * (v @ x)) / self.samples, start, theory.LANCZOS_STEPS)
         return {
             "trace": problem["m"] @ weight, "frobenius": jnp.sqrt(weight @ (problem["overlap"] @ weight)), "sharpness": top,

@@ -23,7 +23,7 @@ GD = Study(controls=gd(), axes={"learning_rate": (*RATES, 0.3)}, steps=4000, fra
 """The same with full batches, and a rate beyond."""
 
 BALANCE = Study(
-    controls={"start": "unbalanced", "init_scale": 0.1, "learning_rate": 0.05, "clip": 200.0},
+    controls={"start": "unbalanced", "init_scale": 0.316, "learning_rate": 0.05, "clip": 200.0},
     axes={"method": {"SGD": {"steps": 40_000}, "GD": gd(steps=3000)}, "imbalance": (2.0, 4.0, 8.0, 16.0)},
     frames=20, keep=("loss", "balance"),
 )  # fmt: skip
@@ -66,7 +66,9 @@ LABEL_NOISE = Study(
 )  # fmt: skip
 """Noise on the labels for a while, then 20 000 steps without it, so that the trace is read at rest."""
 
-LABEL_NOISE_BIG = Study(preset="label-noise", axes={"label_noise": (0.0, 1.0, 3.0)}, steps=150_000, frames=20, keep=("loss", "trace", "bound"))
+LABEL_NOISE_BIG = Study(
+    preset="label-noise", axes={"label_noise": (0.0, 1.0, 3.0)}, steps=150_000, frames=20, keep=("loss", "trace", "bound")
+)
 
 EDGE = Study(preset="edge", axes={"learning_rate": (0.005, 0.012, 0.0175)}, frames=100, keep=LOSSES)
 

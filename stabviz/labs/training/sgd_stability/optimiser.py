@@ -208,7 +208,7 @@ class Trained(System):
     @observes(every=20)
     def seen_spectrum(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Array]:
         """The largest eigenvalues of the Hessian, largest first. Shape (20,) or (n,)."""
-        values = jnp.linalg.eigvalsh(self.gram(problem, self.parts(state)))
+        values, _ = theory.eigh(self.gram(problem, self.parts(state)))
         return {"spectrum": values[::-1][: self.shown_eigenvalues]}
 
     @observes(at="end")

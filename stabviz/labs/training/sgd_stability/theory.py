@@ -31,8 +31,6 @@ Array = jax.Array
 
 LANCZOS_STEPS = 28
 """Enough for nine digits of the largest eigenvalue of a Gram matrix of some hundred samples."""
-SMALL = 64
-"""Up to so many samples the eigenvalues are computed exactly."""
 
 
 # -- Gram matrices ----------------------------------------------------------------------------------------------------
@@ -58,11 +56,13 @@ def gram_relu(x: Array, xx: Array, a: Array, w: Array) -> Array:
 
 
 def top_eigenvalue(k: Array) -> Array:
-    """Largest eigenvalue of a symmetric positive matrix (n, n): exactly for small n, else by Lanczos."""
-    n = k.shape[0]
-    if n <= SMALL:
-        return jnp.linalg.eigvalsh(k)[-1]
-    return lanczos(lambda v: k @ v, jnp.cos(1.0 + jnp.arange(n, dtype=k.dtype) ** 2), LANCZOS_STEPS)[0]
+    """Largest eigenvalue of a symmetric positive matrix (n, n), by Lanczos."""
+    return lanczos(lambda v: k @ v, start_vector(k.shape[0], k.dtype), LANCZOS_STEPS)[0]
+
+
+def start_vector(n: int, dtype: jnp.dtype) -> Array:
+    """A fixed vector without structure. Shape (n,)."""
+    return jnp.cos(1.0 + jnp.arange(n, dtype=dtype) ** 2)
 
 
 def lanczos(apply: Callable[[Array], Array], start: Array, steps: int) -> tuple[Array, Array]:
@@ -87,8 +87,25 @@ def lanczos(apply: Callable[[Array], Array], start: Array, steps: int) -> tuple[
     first = start.reshape(-1) / jnp.linalg.norm(start)
     zero = jnp.zeros(steps, start.dtype)
     q, diagonal, off = jax.lax.fori_loop(0, steps, body, (jnp.zeros((steps, size), start.dtype).at[0].set(first), zero, zero))
-    values, vectors = jnp.linalg.eigh(jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1))
-    return values[-1], (vectors[:, -1] @ q).reshape(shape)
+    value, vector = _top_of_small(jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1))
+    return value, (vector @ q).reshape(shape)
+
+
+def _top_of_small(t: Array) -> tuple[Array, Array]:
+    """Largest eigenvalue and eigenvector of a small symmetric positive matrix, by squaring it until only they are left.
+
+    Without LAPACK: inside a loop, batched LAPACK calls of two programs at once can wait for each other for ever (jaxlib 0.10).
+    """
+    power = jax.lax.fori_loop(0, 40, lambda _, m: (m @ m) / jnp.linalg.norm(m @ m), t / jnp.linalg.norm(t))
+    vector = power[:, jnp.argmax(jnp.diagonal(power))]
+    vector = vector / jnp.linalg.norm(vector)
+    return vector @ (t @ vector), vector
+
+
+@jax.custom_batching.sequential_vmap
+def eigh(k: Array) -> tuple[Array, Array]:
+    """Eigenvalues, ascending, and eigenvectors of a symmetric matrix; in a batch one matrix after the other (see `_top_of_small`)."""
+    return tuple(jnp.linalg.eigh(k))
 
 
 # -- bounds -----------------------------------------------------------------------------------------------------------
@@ -153,7 +170,7 @@ class Frame(NamedTuple):
 def frame(k: Array) -> Frame:
     """Eigenbasis of n K = V diag(w) V^T: lam = w / n, alpha = V sqrt(w). Rounding below zero is cut off."""
     n = k.shape[0]
-    lam, v = jnp.linalg.eigh(k)
+    lam, v = eigh(k)
     lam = jnp.maximum(lam, 0.0)
     return Frame(lam, v * jnp.sqrt(n * lam)[None, :])
 
@@ -218,7 +235,7 @@ def nonuniformity(f: Frame) -> Array:
     n = f.lam.shape[0]
     squared = jnp.sum(f.alpha**2, axis=1)
     sigma = (f.alpha.T * squared[None, :]) @ f.alpha / n - jnp.diag(f.lam**2)
-    return jnp.sqrt(jnp.maximum(jnp.linalg.eigvalsh(sigma)[-1], 0.0))
+    return jnp.sqrt(jnp.maximum(eigh(sigma)[0][-1], 0.0))
 
 
 def nonuniformity_bound(eta: Array, p: Array | float) -> Array:
@@ -298,6 +315,7 @@ def label_noise_path(x: Array, y: Array, theta: Array, eta: Array, delta: Array,
     return jnp.concatenate([jnp.sum(m[None, :] * theta**2)[None], later])
 
 
+@jax.custom_batching.sequential_vmap
 def _solve(gram: Array, v: Array) -> Array:
     """gram^-1 v for a positive matrix, with a ridge at the rounding level for one that is singular."""
     ridge = 1e-13 * jnp.trace(gram) / gram.shape[0]

@@ -1,9 +1,7 @@
-"""Pictures of SGD stability: pure functions of a run's Dataset, of the same structure at every frame."""
+"""The views: pure functions of a run's Dataset. The same parts in the same order at every frame."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import holoviews as hv
@@ -12,320 +10,282 @@ import xarray as xr
 
 from stabviz.lab import COLORS, View
 
-LINE = {"line_width": 1.8}
-TINY = 1e-300
+from .decisions import number
+from .drawing import apart, dashes, label, line, logarithmic, positive, right_of, stems, step_axis, steps, turned
 
 
-def number(x: float) -> str:
-    """A number for a sentence: three digits, powers of ten where they help."""
-    if not math.isfinite(x):
-        return "not finite"
-    if x != 0 and not 1e-3 <= abs(x) < 1e5:
-        mantissa, exponent = f"{x:.1e}".split("e")
-        return f"{mantissa}e{int(exponent)}".replace("-", "−")
-    return f"{x:,.3g}" if abs(x) < 100 else f"{x:,.0f}"
+def _full(ds: xr.Dataset) -> bool:
+    return float(ds["p"]) == 0
 
 
-def last(dataset: xr.Dataset, name: str) -> float:
-    """The newest value of a scalar variable."""
-    return float(dataset[name].values[-1])
+def _last(ds: xr.Dataset, name: str) -> float:
+    return float(ds[name].values[-1])
 
 
-def history(dataset: xr.Dataset, name: str, floor: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, values) of a scalar variable; the initial state stands at step 1 of a logarithmic axis."""
-    steps = dataset["step"].values.astype(float)
-    values = dataset[name].values.astype(float)
-    if logarithmic(dataset):
-        steps = np.maximum(steps, 1.0)
-    if floor is not None:
-        values = np.where(values > floor, values, np.nan)
-    return steps, values
+def _since(ds: xr.Dataset, below: np.ndarray) -> int | None:
+    """First step of the stretch at the end in which `below` is true; None if it is not true now."""
+    if not below[-1]:
+        return None
+    first = len(below) - int(np.argmin(below[::-1])) if not below.all() else 0
+    return int(ds["step"].values[first])
 
 
-def logarithmic(dataset: xr.Dataset) -> bool:
-    """Whether the run records at logarithmic steps: then the step axis is logarithmic too."""
-    plan = json.loads(dataset.attrs.get("plan", "{}"))
-    return any(segment[2] == "log" for segment in plan.get("schedule", []))
+# -- trace ------------------------------------------------------------------------------------------------------------
 
 
-def full_batch(dataset: xr.Dataset) -> bool:
-    """Whether every step uses all samples: gradient descent."""
-    chosen = json.loads(dataset.attrs.get("controls", "{}"))
-    return chosen.get("sampling") == "without replacement" and chosen.get("batch_size") == chosen.get("samples")
+def draw_trace(ds: xr.Dataset) -> Any:
+    """tr H over its floor and under 2/eta; for GD the largest eigenvalue, which is what 2/eta holds down there."""
+    x, right = steps(ds), right_of(ds)
+    floor, trace, bound = (positive(ds[name]) for name in ("trace_floor", "trace", "bound"))
+    shown = [trace, bound] + ([positive(ds["sharpness"])] if _full(ds) else [])
+    low = float(np.nanmin([np.nanmin(v) for v in [*shown, *([] if _full(ds) else [floor])]])) / (2 if _full(ds) else 1.6)
+    high = float(np.nanmax([np.nanmax(v) for v in shown])) * 1.5
+    high, low = min(high, 1e4 * max(bound[-1], trace[0])), max(low, 1e-6)
+    base = np.full_like(x, low)
+    names = ["tr H", "2/η"] + (["λmax"] if _full(ds) else [])
+    places = apart([v[-1] for v in shown], (high / low) ** 0.075)
+    colours = ["stable", "lost", "second"]
+    parts = [
+        hv.Area((x, base, np.clip(floor, low, None)), "step", ["base", "least trace"]).opts(color=COLORS["tint"], line_alpha=0, alpha=1),
+        line(x, bound, "lost", "2/η", dash="dashed"),
+        line(x, trace, "stable", "tr H", width=2.5),
+    ]
+    if _full(ds):
+        parts.append(line(x, positive(ds["sharpness"]), "second", "λmax", width=2.5))
+    parts.append(hv.Points((x[-1:], trace[-1:]), ["step", "tr H"]).opts(color=COLORS["stable"], size=8))
+    parts += [
+        label(right, place, f"{name} = {number(v[-1])}", colour, bold=name != "2/η")
+        for place, name, v, colour in zip(places, names, shown, colours, strict=False)
+    ]
+    inside = float(np.exp(0.5 * (np.log(low) + np.log(max(min(floor[0], high), low * 1.01)))))
+    words = "least trace of this function: reached only when balanced"
+    parts.append(label(1.3 if logarithmic(ds) else 0.02 * x[-1] + 1, inside if floor[0] > 1.3 * low else np.nan, words, "soft"))
+    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds))
 
 
-def axis(dataset: xr.Dataset, room: float = 0.0) -> dict[str, Any]:
-    """The step axis, with a share of `room` on the right for the labels of lines."""
-    end = max(float(dataset.attrs.get("steps", 1)), 2.0)
-    if logarithmic(dataset):
-        return {"logx": True, "xlim": (1.0, end ** (1 + room))}
-    return {"logx": False, "xlim": (0.0, end * (1 + room))}
+def say_trace(ds: xr.Dataset) -> str:
+    """Where the trace stands against its bound."""
+    if ds.attrs.get("status") == "diverged":
+        return f"The run is lost at step {int(ds['step'].values[-1]):,}: its loss exceeds a million times the first one."
+    used, trace = _last(ds, "trace") / _last(ds, "bound"), _last(ds, "trace")
+    if _full(ds):
+        edge = _last(ds, "sharpness") / _last(ds, "bound")
+        return f"Full batches: tr H = {number(trace)} is {number(used)} times 2/η, and λmax uses {edge:.0%} of it."
+    if float(ds["p"]) < 1:
+        share = _last(ds, "stability_ratio")
+        return f"tr H = {number(trace)} is {number(used)} times 2/η; the condition for this batch size is used to {share:.0%}."
+    since = _since(ds, ds["trace"].values <= ds["bound"].values)
+    if since is None:
+        return f"tr H = {number(trace)} is still {number(used)} times 2/η."
+    return f"tr H has been below 2/η since step {since:,} and now uses {used:.0%} of it."
 
 
-def beside(dataset: xr.Dataset) -> float:
-    """Where labels of lines begin: just after the last step."""
-    end = max(float(dataset.attrs.get("steps", 1)), 2.0)
-    return end**1.01 if logarithmic(dataset) else end * 1.01
+# -- loss -------------------------------------------------------------------------------------------------------------
 
 
-def label(x: float, y: float, text: str, colour: str) -> hv.Text:
-    """A label to the right of a line's end."""
-    return hv.Text(x, max(y, TINY), text, halign="left").opts(color=colour, text_font_size="11px", text_alpha=1.0)
-
-
-def apart(values: list[float], least: float = 0.16) -> list[float]:
-    """Heights of labels on a logarithmic axis, pushed apart where they would cover each other (in decades)."""
-    heights = [math.log10(max(v, TINY)) if math.isfinite(v) and v > 0 else 0.0 for v in values]
-    order = sorted(range(len(heights)), key=heights.__getitem__)
-    for below, above in zip(order, order[1:], strict=False):
-        heights[above] = max(heights[above], heights[below] + least)
-    return [10**h for h in heights]
-
-
-def positive(*arrays: np.ndarray) -> tuple[float, float]:
-    """Least and greatest positive finite value."""
-    joined = np.concatenate([np.ravel(a) for a in arrays])
-    joined = joined[np.isfinite(joined) & (joined > 0)]
-    return (float(joined.min()), float(joined.max())) if len(joined) else (1.0, 10.0)
-
-
-# -- the trace under its bound ------------------------------------------------------------------------------------------
-
-
-def draw_trace(dataset: xr.Dataset) -> hv.Overlay:
-    """Trace of the Hessian, its floor (shaded), and the line 2/eta: SGD with B = 1 cannot stay above it; of GD only the sharpness cannot."""
-    steps, trace = history(dataset, "trace", 0.0)
-    floor, sharp = (history(dataset, name, 0.0)[1] for name in ("trace_floor", "sharpness"))
-    sharp = sharp if full_batch(dataset) else np.full_like(sharp, np.nan)
-    bound = dataset["bound"].values.astype(float)
-    low, high = positive(trace, bound, sharp, floor)
-    low, high = low / 1.7, high * 1.5
-    base = np.full_like(floor, low)
-    end = beside(dataset)
-    heights = apart([float(bound[-1]), float(trace[-1]), float(sharp[-1])], 0.07 * math.log10(high / low))
-    shade = hv.Area((steps, np.clip(np.nan_to_num(floor, nan=low), low, None), base), "step", ["floor", "base"])
-    reach = np.append(steps, float(dataset.attrs.get("steps", steps[-1])))
-    picture = (
-        shade.opts(color=COLORS["stable"], alpha=0.09, line_alpha=0.0)
-        * hv.Curve((steps, sharp), "step", "1/η").opts(color=COLORS["second"], line_width=1.4)
-        * hv.Curve((reach, np.append(bound, bound[-1])), "step", "1/η").opts(color=COLORS["lost"], line_dash="dashed", line_width=1.4)
-        * hv.Curve((steps, trace), "step", "1/η").opts(color=COLORS["stable"], line_width=2.4)
-        * label(end, heights[0], f"2/η = {number(float(bound[-1]))}", COLORS["lost"])
-        * label(end, heights[1], f"tr H = {number(float(trace[-1]))}", COLORS["stable"])
-        * label(end, heights[2], f"λmax = {number(float(sharp[-1]))}" if full_batch(dataset) else "", COLORS["second"])
-    )
-    return picture.opts(logy=True, ylim=(low, high), ylabel="1/η", xlabel="step", **axis(dataset, 0.12))
-
-
-def say_trace(dataset: xr.Dataset) -> str:
-    """How the trace stands to the bound."""
-    trace, bound = dataset["trace"].values, dataset["bound"].values
-    share = float(trace[-1] / bound[-1])
-    if not math.isfinite(share):
-        return "The trace is not finite any more."
-    if share > 1:
-        return f"tr H is {number(share)} times 2/η; the floor under it is {number(last(dataset, 'trace_floor'))}."
-    above = np.flatnonzero(trace > bound)
-    since = int(dataset["step"].values[above[-1] + 1]) if len(above) and above[-1] + 1 < len(trace) else 0
-    start = f"since step {since:,}" if since else "from the start"
-    return f"tr H has been below 2/η {start} and now uses {100 * share:.0f} % of it."
-
-
-# -- loss -----------------------------------------------------------------------------------------------------------------
-
-
-def draw_loss(dataset: xr.Dataset) -> hv.Overlay:
-    """Training loss, test error; a broad band where gradients were clipped."""
-    steps, loss = history(dataset, "loss", 0.0)
-    test = history(dataset, "test_error", 0.0)[1]
-    clipped = np.nan_to_num(dataset["clipped"].values.astype(float)) > 0
-    low, high = positive(loss, test)
+def draw_loss(ds: xr.Dataset) -> Any:
+    """The training loss, frames with clipped steps, and from a minimum the growth that theory predicts."""
+    x, loss = steps(ds), positive(ds["loss"], 1e-32)
+    clipped = ds["clipped"].values > 0
     marks = np.where(clipped, loss, np.nan)
-    end = beside(dataset)
-    low, high = max(low, 1e-30) / 3, high * 3
-    heights = apart([float(loss[-1]), float(test[-1])], 0.1 * math.log10(high / low))
-    picture = (
-        hv.Curve((steps, test), "step", "loss").opts(color=COLORS["faint"], line_width=1.4)
-        * hv.Curve((steps, marks), "step", "loss").opts(color=COLORS["edge"], line_width=6, alpha=0.45)
-        * hv.Curve((steps, loss), "step", "loss").opts(color=COLORS["ink"], **LINE)
-        * label(end, heights[0], "training", COLORS["ink"])
-        * label(end, heights[1], "test", COLORS["faint"])
-    )
-    return picture.opts(logy=True, ylim=(low, high), ylabel="", xlabel="step", **axis(dataset, 0.16))
+    growth = float(ds["growth_start"]) if "growth_start" in ds else np.nan
+    theory = np.full_like(loss, np.nan)
+    if np.isfinite(growth):
+        with np.errstate(over="ignore", under="ignore"):
+            theory = positive(loss[0] * growth ** ds["step"].values.astype(float), 1e-32)
+        theory = np.where(theory > 10 * np.nanmax(loss), np.nan, theory)
+    parts = [
+        line(x, theory, "edge", "ρᵗ", dash="dashed"),
+        line(x, loss, "ink", "loss", width=2),
+        hv.Points((x, marks), ["step", "clipped"]).opts(color=COLORS["edge"], size=4),
+        label(right_of(ds), theory[np.isfinite(theory)][-1] if np.isfinite(theory).any() else np.nan, "ρᵗ, theory", "edge"),
+        label(x[clipped][-1] if clipped.any() else np.nan, 3 * marks[clipped][-1] if clipped.any() else np.nan, "clipped", "edge", "right"),
+    ]
+    return hv.Overlay(parts).opts(logy=True, ylabel="", **step_axis(ds))
 
 
-def say_loss(dataset: xr.Dataset) -> str:
+def say_loss(ds: xr.Dataset) -> str:
     """The loss, and how fast it changes."""
-    loss, steps = dataset["loss"].values.astype(float), dataset["step"].values
-    now = f"{number(loss[-1])} in training, {number(last(dataset, 'test_error'))} in test"
-    window = slice(max(len(loss) - max(len(loss) // 10, 3), 0), None)
-    a, b = loss[window][0], loss[-1]
-    span = int(steps[-1] - steps[window][0])
-    if not (span and a > 0 and b > 0 and math.isfinite(b)) or abs(math.log(b / a)) < 0.02:
-        return f"{now}."
-    pace = span * math.log(2) / abs(math.log(b / a))
-    return f"{now}; {'halving' if b < a else 'doubling'} every {number(pace)} steps."
+    loss, step = ds["loss"].values, ds["step"].values
+    half = slice(-max(len(loss) // 8, 2), None)
+    if len(loss) > 3 and np.all(loss[half] > 1e-28) and np.all(np.isfinite(loss[half])):
+        slope = np.polyfit(step[half], np.log(loss[half]), 1)[0]
+        word = "halving" if slope < 0 else "doubling"
+        if abs(slope) * (step[-1] - step[0]) > 0.5:
+            return f"{number(loss[-1])}, {word} every {number(np.log(2) / abs(slope))} steps."
+    return f"The training loss is {number(loss[-1])}."
 
 
-# -- weights --------------------------------------------------------------------------------------------------------------
+# -- weights ----------------------------------------------------------------------------------------------------------
 
 
-def draw_weights(dataset: xr.Dataset) -> hv.Overlay:
-    """The effective weights beta = a b: those of the teacher first, then the largest at the start; the teacher's as dashes."""
-    w, true = dataset["w"].values[-1], dataset["w_true"].values
-    w = np.where(np.isfinite(w), w, 0.0)
-    place = np.arange(len(w))
-    own = true != 0
-    top = max(1.2 * float(np.abs(true).max(initial=0)), 1.1 * float(np.abs(w).max(initial=0)), 0.1)
-    teacher = np.concatenate([[[i - 0.4, t], [i + 0.4, t], [np.nan, np.nan]] for i, t in zip(place[own], true[own], strict=True)] or [[[0, 0]]])
-    rest = np.where(own, np.nan, w)
-    mine = np.where(own, w, np.nan)
-    picture = (
-        hv.Curve(([-1, len(w)], [0, 0]), "coordinate", "β").opts(color=COLORS["line"], line_width=1)
-        * hv.Spikes((place[~own], w[~own]), "coordinate", "β").opts(color=COLORS["faint"], line_width=1)
-        * hv.Spikes((place[own], w[own]), "coordinate", "β").opts(color=COLORS["stable"], line_width=1.4)
-        * hv.Points((place, rest), ["coordinate", "β"]).opts(color=COLORS["faint"], size=3.5)
-        * hv.Points((place, mine), ["coordinate", "β"]).opts(color=COLORS["stable"], size=6)
-        * hv.Curve((teacher[:, 0], teacher[:, 1]), "coordinate", "β").opts(color=COLORS["lost"], line_dash="dashed", line_width=1.4)
-    )
-    return picture.opts(xlim=(-1, len(w)), ylim=(-top, top), xlabel="coordinate, largest at the start first", ylabel="", xaxis="bare")
+def draw_weights(ds: xr.Dataset) -> Any:
+    """beta = a b as stems: the teacher's weights first, then the largest at the start."""
+    w, true = ds["w"].values[-1], ds["w_true"].values
+    place = np.arange(1, len(w) + 1, dtype=float)
+    support = true != 0
+    k = int(support.sum())
+    parts = [
+        line(*stems(place[~support], w[~support]), "faint", "stems", width=1.2),
+        line(*stems(place[support], w[support]), "stable", "stems", width=1.8),
+        line(*dashes(place[support], true[support]), "lost", "teacher", dash="solid", width=1.6),
+        hv.Points((place[~support], w[~support]), ["coordinate", "β"]).opts(color=COLORS["faint"], size=4),
+        hv.Points((place[support], w[support]), ["coordinate", "β"]).opts(color=COLORS["stable"], size=7),
+    ]
+    size = 1.15 * float(np.nanmax(np.abs([*w, *true, 1e-9])))
+    parts.append(label(k + 1.2, float(true[0]) if k else np.nan, "teacher", "lost"))
+    limits = {"xlim": (0.2, len(w) + 0.8), "ylim": (-size, size)}
+    return hv.Overlay(parts).opts(xlabel="weight, teacher's first", ylabel="", logx=False, logy=False, **limits)
 
 
-def say_weights(dataset: xr.Dataset) -> str:
-    """How near the teacher's weights are, and what is left elsewhere."""
-    w, true = dataset["w"].values[-1], dataset["w_true"].values
-    own = true != 0
-    error = float(np.max(np.abs(w[own] - true[own]), initial=0))
-    rest = float(np.max(np.abs(w[~own]), initial=0))
-    return f"The teacher's {int(own.sum())} weights are off by at most {number(error)}; the largest other is {number(rest)}."
+def say_weights(ds: xr.Dataset) -> str:
+    """How far the teacher's weights are found."""
+    w, true = ds["w"].values[-1], ds["w_true"].values
+    support = true != 0
+    off = float(np.abs(w - true)[support].max() / np.abs(true).max())
+    rest = float(np.abs(w[~support]).max()) if (~support).any() else 0.0
+    found = "found" if off < 0.02 else f"off by up to {off:.0%}"
+    return f"The {int(support.sum())} weights of the teacher are {found}; the largest of the others shown is {number(rest)}."
 
 
-def draw_balance(dataset: xr.Dataset) -> hv.Overlay:
-    """|a| against |b| for the weights shown; on the diagonal they are balanced."""
-    a, b = np.abs(dataset["a"].values[-1]), np.abs(dataset["b"].values[-1])
-    own = dataset["w_true"].values != 0
-    top = 1.08 * max(float(np.nanmax(a, initial=0)), float(np.nanmax(b, initial=0)), 0.1)
-    picture = (
-        hv.Curve(([0, top], [0, top]), "|a|", "|b|").opts(color=COLORS["line"], line_width=1.2)
-        * hv.Points((a[~own], b[~own]), ["|a|", "|b|"]).opts(color=COLORS["faint"], size=4.5, alpha=0.8)
-        * hv.Points((a[own], b[own]), ["|a|", "|b|"]).opts(color=COLORS["stable"], size=7)
-    )
-    return picture.opts(xlim=(0, top), ylim=(0, top), xlabel="|a|", ylabel="|b|")
+# -- balance ----------------------------------------------------------------------------------------------------------
 
 
-def say_balance(dataset: xr.Dataset) -> str:
-    """The balance ratio over all weights."""
-    r = last(dataset, "balance")
-    return f"The balance ratio is {r:.3f}" + ("; every weight lies on the diagonal." if r < 1.001 else ", where 1 means |a| = |b| everywhere.")
+def _pair(ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """|a|, |b| and which are the teacher's; for ReLU |a| and |w| / sqrt d."""
+    if "a" in ds:
+        return np.abs(ds["a"].values[-1]), np.abs(ds["b"].values[-1]), ds["w_true"].values != 0
+    outer, inner = ds["outer"].values[-1], ds["inner"].values[-1]
+    return outer, inner, np.zeros(len(outer), bool)
 
 
-# -- the spectrum and the norms -----------------------------------------------------------------------------------------
+def draw_balance(ds: xr.Dataset) -> Any:
+    """|a| against |b|: on the diagonal the trace is as small as the function allows."""
+    a, b, support = _pair(ds)
+    size = 1.08 * float(np.nanmax([*a, *b, 1e-9]))
+    parts = [
+        line([0.0, size], [0.0, size], "line", "|a| = |b|", width=1.2),
+        hv.Points((a[~support], b[~support]), ["|a|", "|b|"]).opts(color=COLORS["faint"], size=5),
+        hv.Points((a[support], b[support]), ["|a|", "|b|"]).opts(color=COLORS["stable"], size=8),
+        label(0.985 * size, 0.86 * size, "balanced", "soft", "right"),
+    ]
+    names = ("|a|", "|b|") if "a" in ds else ("|a|", "‖w‖/√d")
+    return hv.Overlay(parts).opts(xlim=(0, size), ylim=(0, size), xlabel=names[0], ylabel=names[1], logx=False, logy=False)
 
 
-def draw_norms(dataset: xr.Dataset) -> hv.Overlay:
-    """What three notions of stability hold down, each as a share of its own limit: above 1 it is broken."""
-    steps, trace = history(dataset, "trace", 0.0)
-    bound = dataset["bound"].values.astype(float)
-    sharp = history(dataset, "sharpness", 0.0)[1]
-    used = history(dataset, "stability_ratio", 0.0)[1]
-    low, high = positive(trace / bound, sharp / bound, used)
-    low, high = min(low, 0.5) / 2, max(high, 1.0) * 2
-    heights = apart([float(trace[-1] / bound[-1]), float(sharp[-1] / bound[-1]), float(used[-1])], 0.1 * math.log10(high / low))
-    end = beside(dataset)
-    reach = [steps[0], max(float(dataset.attrs.get("steps", 1)), 2.0)]
-    picture = (
-        hv.Curve((reach, [1.0, 1.0]), "step", "share").opts(color=COLORS["lost"], line_dash="dashed", line_width=1.4)
-        * hv.Curve((steps, trace / bound), "step", "share").opts(color=COLORS["stable"], **LINE)
-        * hv.Curve((steps, sharp / bound), "step", "share").opts(color=COLORS["second"], **LINE)
-        * hv.Curve((steps, used), "step", "share").opts(color=COLORS["ink"], line_width=1.4)
-        * label(end, heights[0], "η tr H / 2", COLORS["stable"])
-        * label(end, heights[1], "η λmax / 2", COLORS["second"])
-        * label(end, heights[2], "for this B", COLORS["ink"])
-    )
-    return picture.opts(logy=True, ylim=(low, high), ylabel="", xlabel="step", **axis(dataset, 0.2))
+def say_balance(ds: xr.Dataset) -> str:
+    """How far from balanced."""
+    if "balance" in ds:
+        r = _last(ds, "balance")
+        close = "balanced" if r < 1.01 else "not balanced"
+        return f"The balance ratio is {r:.3f}: {close}. At 1 every |a| equals its |b|."
+    ratio = _last(ds, "trace") / _last(ds, "trace_floor")
+    return f"The trace is {ratio:.3f} times the least one that rescaling its neurons allows."
 
 
-def say_norms(dataset: xr.Dataset) -> str:
-    """Which limits are kept."""
-    bound = last(dataset, "bound")
-    trace, sharp, used = last(dataset, "trace") / bound, last(dataset, "sharpness") / bound, last(dataset, "stability_ratio")
-    return f"Of the limit for this batch size {number(100 * used)} % is used; of GD's {number(100 * sharp)} %, of B = 1's {number(100 * trace)} %."
+# -- spectrum ---------------------------------------------------------------------------------------------------------
 
 
-def draw_spectrum(dataset: xr.Dataset) -> hv.Overlay:
-    """The largest eigenvalues of the Hessian by rank, and 2/eta: GD needs the first below it, SGD with B = 1 their sum."""
-    rank = dataset["eigenvalue"].values.astype(float)
-    seen = dataset["spectrum"].values
-    values = np.where(seen[-1] > 0, seen[-1], np.nan) if len(seen) else np.full(len(rank), np.nan)
-    bound = last(dataset, "bound")
-    low, high = positive(values, np.array([bound]))
-    picture = (
-        hv.Curve((rank, values), "rank", "1/η").opts(color=COLORS["second"], line_width=1)
-        * hv.Points((rank, values), ["rank", "1/η"]).opts(color=COLORS["second"], size=5)
-        * hv.Curve(([1.0, rank[-1]], [bound, bound]), "rank", "1/η").opts(color=COLORS["lost"], line_dash="dashed", line_width=1.4)
-        * label(rank[-1], bound, "2/η", COLORS["lost"])
-    )
-    return picture.opts(logy=True, ylim=(low / 2, high * 2), xlim=(0.5, rank[-1] * 1.12), xlabel="rank", ylabel="1/η")
+def draw_spectrum(ds: xr.Dataset) -> Any:
+    """The largest eigenvalues of the Hessian, with 2/eta, which GD needs each to stay under."""
+    rank = ds["eigenvalue"].values.astype(float)
+    values = positive(ds["spectrum"].values[-1], 1e-12) if ds.sizes["step_seen_spectrum"] else np.full(len(rank), np.nan)
+    bound = _last(ds, "bound")
+    low = max(float(np.nanmin([*values, bound])) / 2, float(np.nanmax([*values, bound])) * 1e-6)
+    gap = np.full_like(rank, np.nan)
+    bars = np.stack([rank, rank, gap], 1).ravel(), np.stack([np.full_like(rank, low), values, gap], 1).ravel()
+    right = rank[-1] + 1.0
+    parts = [
+        line(*bars, "stable", "bars", width=4),
+        line([0.2, right], [bound, bound], "lost", "2/η", dash="dashed"),
+        label(right, bound * 1.25, f"2/η = {number(bound)}", "lost", "right"),
+    ]
+    limits = {"xlim": (0.2, right), "ylim": (low, 3 * float(np.nanmax([*values, bound])))}
+    return hv.Overlay(parts).opts(logy=True, logx=False, xlabel="eigenvalue, largest first", ylabel="", **limits)
 
 
-def say_spectrum(dataset: xr.Dataset) -> str:
-    """The largest eigenvalue, and how many share the trace."""
-    seen = dataset["spectrum"].values
-    if not len(seen):
-        return "Not yet seen."
-    top, trace = float(seen[-1][0]), last(dataset, "trace")
-    return f"The largest eigenvalue is {number(top)}; the trace is {number(trace / top)} times it."
+def say_spectrum(ds: xr.Dataset) -> str:
+    """Largest eigenvalue, and how many carry the trace."""
+    sharp, trace, fro = (_last(ds, name) for name in ("sharpness", "trace", "frobenius"))
+    many, used = number(round(trace**2 / fro**2)), sharp / _last(ds, "bound")
+    return f"λmax = {number(sharp)} is {used:.1%} of 2/η; the trace is spread over some {many} eigenvalues."
 
 
-# -- the ReLU network ---------------------------------------------------------------------------------------------------
+# -- norms and error --------------------------------------------------------------------------------------------------
 
 
-def draw_path_norm(dataset: xr.Dataset) -> hv.Overlay:
-    """The path norm of the network, and that of the teacher."""
-    steps, norm = history(dataset, "path_norm", 0.0)
-    teacher = float(dataset["teacher_path_norm"].values)
-    low, high = positive(norm, np.array([teacher]))
-    end = beside(dataset)
-    picture = (
-        hv.Curve(([1.0, max(float(dataset.attrs.get("steps", 1)), 2.0)], [teacher, teacher]), "step", "path norm").opts(
-            color=COLORS["faint"], line_dash="dashed", line_width=1.4
-        )
-        * hv.Curve((steps, norm), "step", "path norm").opts(color=COLORS["stable"], **LINE)
-        * label(end, teacher, "teacher", COLORS["faint"])
-    )
-    return picture.opts(logy=True, ylim=(low / 1.5, high * 1.5), xlabel="step", ylabel="", **axis(dataset, 0.16))
+def draw_norms(ds: xr.Dataset) -> Any:
+    """Test error and the norms that the stability notions hold down."""
+    named = [("l1", "‖β‖₁", "stable"), ("l2", "‖β‖₂", "second"), ("linf", "‖β‖∞", "edge")]
+    if "path_norm" in ds:
+        named = [("path_norm", "path norm", "stable"), ("frobenius", "‖H‖F", "second"), ("sharpness", "λmax", "edge")]
+    named.append(("test_error", "test error", "lost"))
+    x = steps(ds)
+    series = [positive(ds[name], 1e-30) for name, _, _ in named]
+    ends = [float(s[np.isfinite(s)][-1]) if np.isfinite(s).any() else np.nan for s in series]
+    everything = np.concatenate(series)
+    spread = np.nanmax(everything) / np.nanmin(everything)
+    places = apart(ends, max(spread, 10.0) ** 0.1)
+    parts: list[Any] = [line(x, s, colour, text, width=2) for s, (_, text, colour) in zip(series, named, strict=True)]
+    parts += [label(right_of(ds), y, text, colour) for y, (_, text, colour) in zip(places, named, strict=True)]
+    return hv.Overlay(parts).opts(logy=True, ylabel="", **step_axis(ds))
 
 
-def say_path_norm(dataset: xr.Dataset) -> str:
-    """The path norm beside the teacher's."""
-    return f"The path norm is {number(last(dataset, 'path_norm'))}, the teacher's {number(float(dataset['teacher_path_norm'].values))}."
+def say_norms(ds: xr.Dataset) -> str:
+    """What the norm and the test error have become."""
+    name, words = ("path_norm", "The path norm") if "path_norm" in ds else ("l1", "The ℓ1 norm")
+    first, last = float(ds[name].values[0]), _last(ds, name)
+    e0, e1 = float(ds["test_error"].values[0]), _last(ds, "test_error")
+    return f"{words} went from {number(first)} to {number(last)}, the test error from {number(e0)} to {number(e1)}."
 
 
-def draw_neurons(dataset: xr.Dataset) -> hv.Overlay:
-    """|a| against |w|/sqrt d of each neuron; on the diagonal they are balanced."""
-    a, w = dataset["outer"].values[-1], dataset["inner"].values[-1]
-    top = 1.08 * max(float(np.nanmax(a, initial=0)), float(np.nanmax(w, initial=0)), 0.1)
-    picture = hv.Curve(([0, top], [0, top]), "|a|", "|w|/√d").opts(color=COLORS["line"], line_width=1.2) * hv.Points(
-        (a, w), ["|a|", "|w|/√d"]
-    ).opts(color=COLORS["stable"], size=5, alpha=0.8)
-    return picture.opts(xlim=(0, top), ylim=(0, top), xlabel="|a|", ylabel="|w|/√d")
+# -- threshold --------------------------------------------------------------------------------------------------------
 
 
-def say_neurons(dataset: xr.Dataset) -> str:
-    """How many neurons carry the function."""
-    strength = dataset["outer"].values[-1] * dataset["inner"].values[-1]
-    order = np.sort(strength)[::-1]
-    half = int(np.searchsorted(np.cumsum(order), 0.9 * order.sum()) + 1)
-    return f"{half} of {len(order)} neurons carry nine tenths of the path norm."
+def draw_threshold(ds: xr.Dataset) -> Any:
+    """The exact threshold over the batch size, between its two bounds, and where this run is."""
+    b = ds["batch"].values.astype(float)
+    eta, size = 2 / _last(ds, "bound"), float(turned(ds, "batch_size"))
+    sampling, gd = 2 * b / _last(ds, "trace"), np.full_like(b, 2 / _last(ds, "sharpness"))
+    exact = positive(ds["eta_var"]) if "eta_var" in ds else np.array(np.nan)
+    curve = positive(ds["eta_var_curve"]) if "eta_var_curve" in ds else np.full_like(b, np.nan)
+    limit = float(exact) if np.isfinite(exact) else float(min(np.interp(size, b, sampling), gd[0]))
+    stays = eta <= limit
+    safe, out = (([size], [eta if shown else np.nan]) for shown in (stays, not stays))
+    low, high = 0.5 * min(sampling[0], eta), 3 * max(gd[0], eta)
+    parts = [
+        line(b, np.clip(sampling, None, high), "faint", "2B/tr H", dash="dotted"),
+        line(b, gd, "faint", "2/λmax", dash="dotted"),
+        line(b, curve, "stable", "exact", width=2),
+        hv.Points(([size], [float(exact)]), ["batch size", "exact threshold"]).opts(color=COLORS["stable"], size=9, marker="square"),
+        hv.Points(safe, ["batch size", "η"]).opts(color=COLORS["stable"], size=9),
+        hv.Points(out, ["batch size", "η"]).opts(color=COLORS["lost"], size=9, marker="x", line_width=2),
+        label(b[-1] ** 0.45, 2.2 * b[-1] ** 0.45 / _last(ds, "trace") * 0.45, "2B/tr H", "soft"),
+        label(1.1, gd[0] * 1.35, "2/λmax", "soft"),
+        label(size * 1.25, eta, "this run", "stable" if stays else "lost"),
+    ]
+    return hv.Overlay(parts).opts(logx=True, logy=True, xlim=(0.8, 1.25 * b[-1]), ylim=(low, high), xlabel="batch size", ylabel="η")
+
+
+def say_threshold(ds: xr.Dataset) -> str:
+    """This run's learning rate against the exact threshold."""
+    eta = 2 / _last(ds, "bound")
+    exact = float(ds["eta_var"]) if "eta_var" in ds else np.nan
+    if not np.isfinite(exact):
+        start = float(ds["eta_var_start"]) if "eta_var_start" in ds else np.nan
+        if np.isfinite(start):
+            return f"η = {number(eta)} is {number(eta / start)} times the exact threshold {number(start)} where the run started."
+        return "The exact threshold is computed when the run ends; until then its two bounds are shown."
+    word = "under" if eta <= exact else "over"
+    return f"η = {number(eta)} is {word} the exact threshold {number(exact)} at the minimum reached: a share of {eta / exact:.0%}."
 
 
 VIEWS = (
     View("trace", "Trace of the Hessian", draw_trace, say_trace, wide=True, height=280),
-    View("loss", "Loss", draw_loss, say_loss),
+    View("loss", "Training loss", draw_loss, say_loss),
     View("weights", "Weights β = a ⊙ b", draw_weights, say_weights, kind="moment", systems=("diagonal",)),
-    View("path-norm", "Path norm", draw_path_norm, say_path_norm, systems=("relu",)),
-    View("limits", "Limits used", draw_norms, say_norms),
-    View("balance", "Balance", draw_balance, say_balance, kind="moment", systems=("diagonal",)),
-    View("neurons", "Neurons", draw_neurons, say_neurons, kind="moment", systems=("relu",)),
-    View("spectrum", "Largest eigenvalues", draw_spectrum, say_spectrum, kind="moment"),
+    View("balance", "Balance", draw_balance, say_balance, kind="moment"),
+    View("norms", "Norms and test error", draw_norms, say_norms),
+    View("spectrum", "Spectrum of the Hessian", draw_spectrum, say_spectrum, kind="moment"),
+    View("threshold", "Threshold and batch size", draw_threshold, say_threshold, kind="moment"),
 )
