@@ -17,9 +17,9 @@ from .simulation import Checkpoint, Chunk, Simulation, to_host
 from .system import Schedule, System
 
 
-def state_of(plan: Plan, leaves: Sequence[np.ndarray], needed: Mapping[str, Any] | None = None) -> Any:
+def state_of(plan: Plan, leaves: Sequence[np.ndarray], needed: Mapping[str, Any] | None = None, start: Any = None) -> Any:
     """The state in a stored carry of `plan`."""
-    simulation = Simulation(plan, needed)
+    simulation = Simulation(plan, needed, start)
     simulation.prepare()
     simulation.restore(Checkpoint(list(leaves), 0, 0, 0))
     return jax.tree.map(to_host, simulation.carry.state)

@@ -275,8 +275,7 @@ class Run(Job):
                 self._copy_past(simulation, record, frames)
             self._born = None
         else:
-            start = self._scheduler.state_of(self.plan.start) if self.plan.start else None
-            simulation = Simulation(self.plan, states, start)
+            simulation = Simulation(self.plan, states, self._scheduler.start_of(self.plan))
             simulation.prepare()
             self._open_writer(simulation)
             if self._record is None:
@@ -295,9 +294,10 @@ class Run(Job):
         for dim in simulation.grows:
             names = [n for n, v in past.variables.items() if v.dims and v.dims[0] == dim and n not in record.whole_names]
             rows[dim] = {str(n): past[n].values for n in names}
-        mine.append(rows)
+        once = {name: past[name].values for name in simulation.seen_at_start}
+        mine.append(rows, once)
         self._record = mine
-        self._backlog = [(rows, {})]  # goes into the first commit
+        self._backlog = [(rows, once)]  # goes into the first commit
 
     def _replay(self) -> bool:
         """Whether the store has the finished run; then it is taken from there."""
@@ -478,4 +478,5 @@ class Run(Job):
         checkpoint = None if store is None else store.load_checkpoint(self.id)
         if checkpoint is None:
             raise RunError(f"run {self.id} was stored without the state that others start from.")
-        return state_of(self.plan, checkpoint.leaves, {n: r.final_state() for n, r in self.needed.items()})
+        needed = {n: r.final_state() for n, r in self.needed.items()}
+        return state_of(self.plan, checkpoint.leaves, needed, self._scheduler.start_of(self.plan))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import threading
 import weakref
@@ -11,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .cache import use_compile_cache
+from .carry_out import state_of
 from .job import Job, RunError
-from .plan import Plan
+from .plan import Plan, from_record
 from .record import Record
 from .run import Run
 from .simulation import Checkpoint, Simulation
@@ -124,12 +126,20 @@ class Scheduler:
         run.begin_from((simulation, record, simulation.done.frame), simulation.checkpoint())
         return self._add(run, parent.needed, False)
 
-    def state_of(self, run_id: str) -> Any:
-        """The last state of a run, for one that starts from it."""
-        run = self.get(run_id)
-        if run is None:
-            raise RunError(f"it starts from run {run_id}, which is not there: open that one first.")
-        return run.final_state()
+    def start_of(self, plan: Plan) -> Any:
+        """The last state of the run that a plan starts from (a fork), None for a fresh start."""
+        if plan.start is None:
+            return None
+        run = self.get(plan.start)
+        if run is not None:
+            return run.final_state()
+        if self.store is not None and self.store.exists(plan.start):  # of the same System, or it has to be opened first
+            record = json.loads(self.store.open(plan.start).attrs["plan"])
+            point = self.store.load_checkpoint(plan.start)
+            if point is not None and record["class"] == plan.record()["class"] and not record["needs"]:
+                before = from_record(record, type(plan.system))
+                return state_of(before, point.leaves, start=self.start_of(before))
+        raise RunError(f"it starts from run {plan.start}, which is not there: open that one first.")
 
     def wake(self, run: Job) -> None:
         """Put a run in line, unless it is there."""
@@ -233,7 +243,8 @@ class _Continued(Run):
     def _begin(self) -> bool:
         parent, self._parent = self._parent, None
         if parent is not None and not self._replay():
-            simulation = Simulation(parent.plan, {n: r.final_state() for n, r in parent.needed.items()})
+            needed = {n: r.final_state() for n, r in parent.needed.items()}
+            simulation = Simulation(parent.plan, needed, self._scheduler.start_of(parent.plan))
             simulation.prepare()
             store = self._scheduler.store
             found = None if store is None else store.load_checkpoint(parent.id)
@@ -242,7 +253,8 @@ class _Continued(Run):
             record = Record(simulation.template, simulation.grows)
             dataset = parent.dataset
             record.append({dim: {str(n): dataset[n].values for n, v in dataset.variables.items()
-                                 if v.dims and v.dims[0] == dim and n not in record.whole_names} for dim in simulation.grows})  # fmt: skip
+                                 if v.dims and v.dims[0] == dim and n not in record.whole_names} for dim in simulation.grows},
+                          {name: dataset[name].values for name in simulation.seen_at_start})  # fmt: skip
             meta = found.meta
             point = Checkpoint(found.leaves, int(meta["k"]), int(meta["frame"]), int(meta["applied"]))
             self.begin_from((simulation, record, point.frame), point)

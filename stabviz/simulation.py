@@ -260,6 +260,7 @@ class Simulation:
                     f = functools.partial(_watched, method)
                     shapes[method] = compiled.shapes(f"watch.{method}", f, system, problem, self.first.state)
             given = {n: np.asarray(x) for n, x in system.given(problem).items()}
+        self.seen_at_start = {name for method, watch in watched.items() if watch.at == "start" for name in shapes[method]}
         whole = record.template(plan, seen, shapes, given, self.bits)
         grows = ("step", *(w.dim for w in watched.values() if w.dim is not None))
         self.frame_bytes = sum(whole[n].dtype.itemsize * whole[n][0].size for n in seen)

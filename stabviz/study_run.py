@@ -147,7 +147,7 @@ class StudyRun(Job):
         return True
 
     def _start(self, plan: Plan) -> Any:
-        return self._scheduler.state_of(plan.start) if plan.start else None
+        return self._scheduler.start_of(plan)
 
     def _split(self, members: list[int], first: Simulation, each: list[dict[str, Any]]) -> list[BatchRun]:
         """A group as batches that fit the memory and keep all workers busy, of equal size so that one program serves."""
