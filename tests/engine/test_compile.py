@@ -106,7 +106,8 @@ def test_a_second_process_finds_the_programs_compiled_and_gives_the_same_bits_an
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_COMPILATION", "JAX_PERSISTENT"))}
     environment |= {"STABVIZ_COMPILE_CACHE": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(repository), os.path.dirname(__file__)])}
     command = [sys.executable, "-c", SCRIPT]
-    first, second = (json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout) for _ in range(2))
+    outputs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    first, second = map(json.loads, outputs)
     kick = [sv.Intervention(3, "kick", {})]
     here = sv.simulate(Noisy(), 20, 4, interventions=kick)
     assert first["run"] == second["run"] == here.attrs["run"] and first["x"] == here.x.values.tobytes().hex()

@@ -179,7 +179,8 @@ class Annealed(Still):
 
 @pytest.mark.parametrize("ds", [
     lambda: sv.simulate(Annealed(steps=4)), lambda: sv.simulate(Annealed(), steps=4),
-    lambda: sv.simulate(Annealed(steps=100), steps=4, frames=4), lambda: sv.simulate(Annealed(steps=2), steps=4)], ids=["control", "steps", "shorter", "longer"])  # fmt: skip
+    lambda: sv.simulate(Annealed(steps=100), steps=4, frames=4), lambda: sv.simulate(Annealed(steps=2), steps=4),
+], ids=["control", "steps", "shorter", "longer"])  # fmt: skip
 def test_a_control_named_steps_is_the_length(ds):
     ds = ds()
     assert ds.x.values[-1] == 4 + 3 + 2 + 1 and ds.step.values[-1] == 4

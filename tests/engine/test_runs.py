@@ -272,6 +272,32 @@ class Broken(Growing):
         return {"seen": np.float32(state)}
 
 
+class Referenced(sv.System):
+    """A counter with a reference, and something seen at the start and at the end."""
+
+    observables = {"early": sv.Observable("at the start"), "late": sv.Observable("at the end")}
+
+    def init(self, problem, key):
+        return jnp.ones(())
+
+    def step(self, problem, state, key, k):
+        return state + 1
+
+    def begin(self, problem, state):
+        return {"reference": state}
+
+    def observe(self, problem, state):
+        return {"x": state, "reference": problem["reference"]}
+
+    @sv.observes(at="start")
+    def first(self, problem, state):
+        return {"early": state + 99}
+
+    @sv.observes(at="end")
+    def last(self, problem, state):
+        return {"late": state}
+
+
 class Traced(Growing):
     def step(self, problem, state, key, k):
         return state + jnp.zeros(3) @ jnp.zeros(2)
@@ -342,6 +368,38 @@ def test_the_same_touch_twice_finds_the_child_that_was_begun(stored, reached):
     assert ended(second).status == "finished", second.error
     same_bits(second.dataset, straight(child.plan), attrs=True)
     same_bits(one.store.open(second.id).load(), second.dataset)
+
+
+def test_what_was_seen_at_the_start_and_taken_as_reference_goes_on_in_every_continuation(stored):
+    plan = sv.Plan(Referenced(), schedule=sv.Schedule(12, 6))
+    one = stored()
+    parent = paused_at(one.submit(plan, paused=True), 3)
+    child = parent.kick(size=0.5)
+    child.resume()
+    assert ended(parent).status == "cancelled"
+    run = ended(one.submit(plan))
+    replayed = ended(stored().submit(plan))
+    assert replayed.replayed
+    for made in (ended(child), ended(run.extend()), ended(replayed.extend()), ended(replayed.kick(size=0.5))):
+        assert made.status == "finished", made.error
+        ds = made.dataset
+        assert float(ds.early) == 100.0 and (ds.reference == 1.0).all() and ds.late == ds.x[-1]
+    assert float(stored().store.open(child.id).early) == 100.0
+
+
+def test_a_fork_of_a_stored_run_is_taken_up_and_continued_in_another_process(stored):
+    one = stored()
+    run = ended(one.submit(sv.Plan(Referenced(), schedule=sv.Schedule(12, 6))))
+    fork = ended(run.fork(steps=10))
+    assert fork.status == "finished" and (fork.dataset.reference == fork.dataset.x[0]).all()
+    half = paused_at(one.submit(fork.plan.replace(schedule=sv.Schedule(20, 10)), paused=True), 5)
+    half.cancel()
+    ended(half)
+    whole = ended(stored().submit(half.plan))
+    assert whole.status == "finished", whole.error
+    assert (whole.dataset.reference == 13.0).all() and whole.dataset.x[-1] == 33.0
+    again = ended(stored().submit(fork.plan))
+    assert again.replayed and (ended(again.extend()).dataset.reference == 13.0).all()
 
 
 def test_what_is_stored_is_read_while_the_run_goes_on(stored):
