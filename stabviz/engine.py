@@ -241,7 +241,7 @@ def first_carry(system: System, problem: Any, state: Any, key: Any) -> Carry:
         same = len(was) == len(now)
         odd = next(f"{a} became {b}" for a, b in zip(was, now, strict=True) if a != b) if same else f"{len(was)} leaves became {len(now)}"
         raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
-    if jax.tree.structure(state) != jax.tree.structure(new):
+    if str(jax.tree.structure(state)) != str(jax.tree.structure(new)):
         odd = f"{type(state).__name__} became {type(new).__name__}" if type(state) is not type(new) else "its parts are of other types"
         raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
     return Carry(state, aux_start(system, aux), jnp.int32(0), jnp.int32(0))
