@@ -35,10 +35,10 @@ class LabPage:
         self.state = link.read(lab, query)
         self.run: Run | None = None
         self._watch: Any = None
+        self._touched: tuple[Run, Run | None] | None = None
         self._version = -1
         self._wanted: float | None = None
         self._rest_until = 0.0
-        self._shown = -1
         self._stale = False
         self._slots = [Slot(view) for view in lab.views]
         self.browser = browser or Browser()
@@ -82,7 +82,11 @@ class LabPage:
         return {**own, **first, **after}
 
     def _values(self) -> dict[str, Any]:
-        return {**self.state.values, "system": self.state.system, "steps": self.state.steps, "frames": self.state.frames}
+        return {**self.state.values, **self._turned(), "system": self.state.system, "steps": self.state.steps, "frames": self.state.frames}
+
+    def _turned(self) -> dict[str, Any]:
+        """What controls were turned to while the run went on; the link has them as touches, and beside them what the run began with."""
+        return {name: value for touch in self.state.touches if touch.kind == "set" for name, value in touch.what}
 
     def _primary(self, specs: dict[str, Control]) -> tuple[str, ...]:
         chosen = [n for n in self.lab.primary if n in specs] or list(specs)[:5]
@@ -129,8 +133,8 @@ class LabPage:
 
     # -- state and link -------------------------------------------------------------------------------------------
 
-    def _show_state(self) -> None:
-        """Put the state into the widgets and the address bar."""
+    def _show_state(self, push: bool = False) -> None:
+        """Put the state into the widgets and the address bar (`push`: as a new page, that Back leaves)."""
         specs = self._specs()
         if {r["name"] for r in self.controls.rows} != set(specs):
             self.controls.replace(specs, self._primary(specs), self._shown_values(specs))
@@ -141,11 +145,15 @@ class LabPage:
         self.controls.param.update(seed=self.state.seed, preset=self.state.preset, live=self.state.live)
         for frame, slot in zip(self.frames, self._slots, strict=True):
             frame.visible = slot.view.systems is None or self.state.system in slot.view.systems
-        self._address()
+        self._address(push)
 
-    def _address(self) -> None:
+    def _address(self, push: bool = False) -> None:
         self.state.at = None if self.scrubber.follow or self.run is None else self.scrubber.frame
-        self.browser.query = link.write(self.lab, self.state)
+        query = link.write(self.lab, self.state)
+        if push and query != self.browser.query:
+            self.browser.push(query)
+        else:
+            self.browser.query = query
         self.parts.changed()
 
     def plan(self) -> Any:
@@ -177,20 +185,19 @@ class LabPage:
         if name == "system":
             self._choose_system(str(value))
             return
+        if not self.state.live and self.run is not None and not self.run.ended and self._acts().get(name) == "at once":
+            self._touch(lambda run: run.turn(wait=False, **{name: value}))
+            return
+        self._forget_touches()
         if name in ("steps", "frames"):
             setattr(self.state, name, int(value))
         else:
             self.state.values[name] = value
-        self.state.preset = ""
-        self.controls.preset = ""
+        self.state.preset = self.controls.preset = ""
         if self.state.live:
             self._want()
-            return
-        if self.run is not None and not self.run.ended and self._acts().get(name) == "at once":
-            self._touch(lambda run: run.turn(wait=False, **{name: value}))
-            return
-        self._forget_touches()
-        self._mark_stale()
+        else:
+            self._mark_stale()
 
     def _acts(self) -> dict[str, str]:
         acts = self.run.acts if self.run is not None else {}
@@ -209,7 +216,7 @@ class LabPage:
     def _take(self, state: link.State) -> None:
         self.state = state
         self.tell("")
-        self._show_state()
+        self._show_state(push=True)
         if state.live:
             self._want()
         else:
@@ -231,6 +238,8 @@ class LabPage:
             self._want()
 
     def _forget_touches(self) -> None:
+        """From here on another run is described; it begins with what the controls show."""
+        self.state.values.update(self._turned())
         self.state.touches, self.state.more = (), ()
 
     def _mark_stale(self) -> None:
@@ -285,9 +294,7 @@ class LabPage:
         self._forget_touches()
         self._stale = False
         self.tell("")
-        for slot, frame in zip(self._slots, self.frames, strict=True):
-            slot.clear()
-            frame.param.update(empty="Press Run.", sentence="", stale=False)
+        self._show_nothing()
         self.scrubber.param.update(n=0, frame=0, follow=True, marks=[], at=[])
         self.claims.cards = self.evidence.cards(None)
         self._show_bar()
@@ -300,12 +307,24 @@ class LabPage:
         self._touch(lambda run: run.kick(name, wait=False, **(args or {})))
 
     def _touch(self, do: Any) -> None:
+        run = self.run
+        assert run is not None
+        self._touched = run, run.successor
         try:
-            child = do(self.run)
+            child = do(run)
             if child is not None:
                 self._follow_to(child)
         except (ControlError, RunError) as error:
+            self._touched = None
             self.tell(str(error))
+            self.controls.set(**self._shown_values(self._specs()))
+
+    def _heir(self) -> Run | None:
+        """The run that took over after a touch of this session's own; that of another session is no business of this one."""
+        if self._touched is None or self.run is not self._touched[0]:
+            return None
+        heir = self.run.successor
+        return None if heir is self._touched[1] else heir
 
     def _scrub(self, frame: int) -> None:
         self._version = -1
@@ -360,7 +379,7 @@ class LabPage:
         state.values.update(experiment.controls)
         state.steps = experiment.steps or state.steps
         self.state = state
-        self._show_state()
+        self._show_state(push=True)
         self._submit(False)
 
     def _next_experiment(self) -> None:
@@ -401,16 +420,20 @@ class LabPage:
         if plan is not None:
             self.scheduler.warm(plan)
             warm_up()
-        for frame in self.frames:
-            frame.empty = "Press Run."
+        self._show_nothing()
         self._show_bar()
+
+    def _show_nothing(self) -> None:
+        for slot, frame in zip(self._slots, self.frames, strict=True):
+            slot.clear()
+            frame.param.update(empty="Press Run.", sentence="", stale=False)
 
     def _attach(self, run: Run) -> None:
         if run is self.run:
             return
         self._detach()
         self.run, self._watch = run, run.watch()
-        self._version, self._shown, self._stale = -1, -1, False
+        self._version, self._stale = -1, False
         for frame, slot in zip(self.frames, self._slots, strict=True):
             frame.param.update(stale=False, empty="" if slot.frame is not None else "Waiting for the first frame.")
         self.scrubber.param.update(at=[int(k) for k in run.plan.schedule.at], n=0, frame=0, marks=[])
@@ -431,7 +454,7 @@ class LabPage:
         watch, self._watch = self._watch, child.watch()
         if watch is not None:
             watch.close()
-        self.run, self._version = child, -1
+        self.run, self._version, self._touched = child, -1, None
         self.state.touches = child.plan.interventions
         self.state.more = child.plan.schedule.segments[1:]
         self.scrubber.param.update(at=[int(k) for k in child.plan.schedule.at], n=max(n, child.frames), frame=frame, follow=follow)
@@ -453,10 +476,9 @@ class LabPage:
             self._submit(False)
         run = self.run
         if run is not None:
-            if run.successor is not None and run.successor is not run:
-                self._follow_to(run.successor)
-                run = self.run
-            assert run is not None
+            if (heir := self._heir()) is not None:
+                self._follow_to(heir)
+                run = heir
             version = run.version
             if version != self._version:
                 self._version = version

@@ -385,7 +385,9 @@ class Slot:
             element = self.view.draw(frame.dataset).opts(**options)
             document = Document()
             figures.begin_theme(document, theme)
-            self._made = hv.renderer("bokeh").get_plot(element, doc=document), frame, theme
+            plot = hv.renderer("bokeh").get_plot(element, doc=document)
+            plot.document = document  # HoloViews takes the process-wide one outside a session, which would keep the plot for ever
+            self._made = plot, frame, theme
 
     def clear(self) -> None:
         """Show nothing."""

@@ -15,7 +15,8 @@ SHORT = "?lab=toy&rate=0.9&steps=50&frames=10"
 SGD = "?lab=sgd_stability&samples=40&features=60&sparsity=2&steps=3000&frames=60"
 
 FIGURE = "[...Bokeh.documents[0]._all_models.values()].find(m => m.type == 'Figure')"
-LENGTH = f"() => {{ const f = {FIGURE}; return f ? Math.max(...f.renderers.map(r => Object.values(r.data_source.data)[0].length)) : 0 }}"
+LINES = f"{FIGURE}?.renderers.filter(r => r.glyph.type == 'Line').map(r => r.data_source.data.step?.length ?? 0)"
+LENGTH = f"() => Math.max(0, ...({LINES} ?? []))"
 
 pytestmark = pytest.mark.usefixtures("opened")
 
