@@ -96,7 +96,7 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage() + str(record.exc_info or "")
-        return "WebSocketClosedError" not in text and "connection was closed" not in text
+        return not any(words in text for words in ("WebSocketClosedError", "connection was closed", "CancelledError", "from periodic callback:"))
 
 
 @functools.cache
@@ -107,7 +107,7 @@ def calm() -> None:
     would wait for the drawing thread most of the time.
     """
     sys.setswitchinterval(0.0005)
-    for name in ("bokeh.server.views.ws", "tornado.application", "asyncio"):
+    for name in ("bokeh.server.views.ws", "bokeh.util.tornado", "tornado.application", "asyncio"):
         logger = logging.getLogger(name)
         if not any(isinstance(f, _Quiet) for f in logger.filters):
             logger.addFilter(_Quiet())

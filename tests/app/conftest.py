@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import logging
 import weakref
+from pathlib import Path
 
 import pytest
 
 from stabviz.app import main
 from stabviz.lab import lab
+
+
+CLOSED = "ignore:(Exception ignored in. <coroutine object |coroutine .)WSHandler.send_message:"
+"""A page that closes while a frame is on its way leaves Bokeh's coroutine unfinished."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            for kind in ("RuntimeWarning", "pytest.PytestUnraisableExceptionWarning"):
+                item.add_marker(pytest.mark.filterwarnings(CLOSED + kind))
 
 
 @pytest.fixture(scope="session")
