@@ -48,8 +48,7 @@ class Job:
         self.lab = lab
         self.error = ""
         """One sentence, if it failed."""
-        self.notice = ""
-        """One sentence about something that did not stop it (its store is full, say)."""
+        self._notice = ""
         self.version = 0
         """Grows with every change that a watcher should see."""
         self._scheduler = scheduler
@@ -62,6 +61,11 @@ class Job:
     def id(self) -> str:
         """The name: the hash of what determines it."""
         raise NotImplementedError
+
+    @property
+    def notice(self) -> str:
+        """One sentence about something that did not stop it (its store is full, say)."""
+        return self._notice
 
     @property
     def status(self) -> str:
@@ -145,13 +149,11 @@ class Job:
         raise NotImplementedError
 
     def _fail(self, sentence: str) -> None:
-        self._close_writer()
+        self.release()
         self._set("failed", sentence)
 
-    def _close_writer(self) -> None:
-        writer, self._writer = getattr(self, "_writer", None), None
-        if writer is not None:
-            writer.close()
+    def release(self) -> None:
+        """Let go of what it holds in the store."""
 
     def _wait_for(self, others: Any) -> bool:
         """Whether all the runs in `others` have ended well; if not, this job is woken when the next one ends.

@@ -7,7 +7,7 @@ import importlib
 import importlib.metadata
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -178,6 +178,16 @@ class Record:
         with self._lock:
             self.rows = self.rows | counts
             self._attrs = self._attrs | dict(attrs or {})
+
+    def take(self, dataset: xr.Dataset, once: Iterable[str] = ()) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
+        """Add all rows of another Dataset of the same layout, and its end values named in `once`; returns what was added."""
+        rows = {
+            dim: {str(n): dataset[n].values for n, v in dataset.variables.items() if v.dims[:1] == (dim,) and n not in self.whole_names}
+            for dim in self.grows
+        }
+        ends = {name: dataset[name].values for name in once}
+        self.append(rows, ends)
+        return rows, ends
 
     def dataset(self, frames: int | None = None) -> xr.Dataset:
         """The rows so far (or the first `frames` of them) as a Dataset of views."""

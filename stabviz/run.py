@@ -7,31 +7,26 @@ A Run is a plain object, safe to use from any thread. It calls nobody: pages pol
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import numpy as np
 import xarray as xr
 
 from . import engine
 from .acts import acts
 from .carry_out import end_attrs, state_of
 from .job import Job, RunError, Watch
+from .keeping import Keeper, stored_point
 from .plan import Intervention, Plan, checked
 from .record import Record
 from .simulation import Checkpoint, Simulation, to_host
-from .store import StoreBusy, StoreError, StoreFull, StoreReadOnly
 from .system import Schedule
 
 __all__ = ["Progress", "Run", "RunError", "Watch"]
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
-
-COMMIT_SHARE = 8
-"""At most one part in so many of a run's time goes into committing it (a chunk's commit may then carry the frames of several)."""
 
 
 class Progress(NamedTuple):
@@ -64,13 +59,11 @@ class Run(Job):
         self._simulation: Simulation | None = None
         self._record: Record | None = None
         self._stored: xr.Dataset | None = None
-        self._writer: Any = None
+        self._keeper = Keeper(scheduler.store, plan.id)
         self._pending: Any = None
         self._free = 0.0
         self._single = 0
         self._touches: list[tuple[str, dict[str, Any], list[Run]]] = []
-        self._backlog: list[Any] = []
-        self._committed = self._commit_cost = 0.0
         self._pace: list[tuple[float, int]] = []
         self._born: tuple[Simulation, Record, int] | None = None
         self._from: Checkpoint | None = None
@@ -83,6 +76,15 @@ class Run(Job):
     def id(self) -> str:
         """The run's name: the hash of its plan."""
         return self.plan.id
+
+    @property
+    def notice(self) -> str:
+        """One sentence, if the run is not (or not wholly) in the store."""
+        return self._keeper.notice
+
+    def release(self) -> None:
+        """Let go of the store's writer."""
+        self._keeper.close()
 
     @property
     def stopped_at(self) -> int | None:
@@ -269,85 +271,31 @@ class Run(Job):
             simulation = Simulation(self.plan, parent.needed, parent.start)
             simulation.prepare(like=parent)
             simulation.cost = parent.cost
-            self._open_writer(simulation)
+            self._record = self._keeper.open(simulation)
             if self._record is None:  # else it was begun before, and goes on from there
                 simulation.restore(self._from)
-                self._copy_past(simulation, record, frames)
+                self._record = Record(simulation.template, simulation.grows)
+                self._keeper.add(*self._record.take(record.dataset(frames), simulation.seen_at_start))
             self._born = None
         else:
             simulation = Simulation(self.plan, states, self._scheduler.start_of(self.plan))
             simulation.prepare()
-            self._open_writer(simulation)
-            if self._record is None:
-                self._record = Record(simulation.template, simulation.grows)
+            self._record = self._keeper.open(simulation) or Record(simulation.template, simulation.grows)
         self._simulation = simulation
         if self._paused and not self._single:
             self._set("paused")
             return bool(self._touches)
         return True
 
-    def _copy_past(self, simulation: Simulation, record: Record, frames: int) -> None:
-        """Take over the frames that were before the touch."""
-        past = record.dataset(frames)
-        mine = Record(simulation.template, simulation.grows)
-        rows: dict[str, dict[str, np.ndarray]] = {}
-        for dim in simulation.grows:
-            names = [n for n, v in past.variables.items() if v.dims and v.dims[0] == dim and n not in record.whole_names]
-            rows[dim] = {str(n): past[n].values for n in names}
-        once = {name: past[name].values for name in simulation.seen_at_start}
-        mine.append(rows, once)
-        self._record = mine
-        self._backlog = [(rows, once)]  # goes into the first commit
-
     def _replay(self) -> bool:
         """Whether the store has the finished run; then it is taken from there."""
-        store = self._scheduler.store
-        if store is None or not store.exists(self.id):
+        found = self._keeper.finished()
+        if found is None:
             return False
-        try:
-            info = store.info(self.id)
-            status = str(info.attrs.get("status", "running"))
-            if status in ("running", "cancelled"):
-                return False
-            dataset = store.open(self.id)
-            self._stored = dataset.load() if dataset.nbytes < 500e6 else dataset
-        except StoreError as error:
-            self.notice = str(error)
-            return False
+        status, self._stored = found
         self.replayed = True
         self._settle(status)
         return True
-
-    def _make_writer(self, simulation: Simulation) -> None:
-        store = self._scheduler.store
-        if store is None:
-            return
-        try:
-            self._writer = store.writer(self.id, simulation.template, simulation.grows)
-        except (StoreBusy, StoreReadOnly, StoreFull, StoreError) as error:
-            self.notice = f"{str(error).rstrip('.')}; this run is kept in memory only."
-
-    def _open_writer(self, simulation: Simulation) -> None:
-        """Open the store's writer, and go on from what was committed, if anything was."""
-        self._make_writer(simulation)
-        store = self._scheduler.store
-        if store is None or self._writer is None or not self._writer.rows.get("step"):
-            return
-        checkpoint = store.load_checkpoint(self.id)
-        if checkpoint is None:
-            return
-        dataset = store.open(self.id)
-        record = Record(simulation.template, simulation.grows)
-        rows = {
-            dim: {str(n): dataset[n].values for n, v in dataset.variables.items()
-                  if v.dims and v.dims[0] == dim and n not in record.whole_names}
-            for dim in simulation.grows
-        }  # fmt: skip
-        once = {str(n): v.values for n, v in dataset.data_vars.items() if not v.dims or v.dims[0] not in simulation.grows}
-        record.append(rows, once)
-        meta = checkpoint.meta
-        simulation.restore(Checkpoint(checkpoint.leaves, int(meta["k"]), int(meta["frame"]), int(meta["applied"])))
-        self._record = record
 
     def _compute(self) -> bool:
         simulation = self._simulation
@@ -357,7 +305,7 @@ class Run(Job):
             self._pending, self._pace = None, []
             if self._finish_if_ended():
                 return False
-            self._commit()
+            self._keeper.commit(simulation)
             with self._change:
                 if self._touches or not self._paused or self._single or self._cancel:
                     return True
@@ -392,11 +340,11 @@ class Run(Job):
         self._free = chunk.ready
         self._pace = [*self._pace[-15:], (chunk.ready, chunk.k)]
         record.append(chunk.rows, chunk.once)
-        self._backlog.append((chunk.rows, chunk.once))
+        self._keeper.add(chunk.rows, chunk.once)
         if chunk.ended is not None:
             return
-        if time.perf_counter() - self._committed >= COMMIT_SHARE * self._commit_cost:
-            self._commit()
+        if self._keeper.due:
+            self._keeper.commit(simulation)
         self._published()
 
     def _finish_if_ended(self) -> bool:
@@ -405,33 +353,6 @@ class Run(Job):
             return False
         self._end(simulation.ended)
         return True
-
-    def _commit(self, **attrs: Any) -> None:
-        """Write the frames since the last commit with the checkpoint that belongs to them, as one commit."""
-        simulation = self._simulation
-        if self._writer is None or simulation is None or not (self._backlog or attrs):
-            self._backlog = []
-            return
-        start = time.perf_counter()
-        rows: dict[str, dict[str, np.ndarray]] = {}
-        once: dict[str, np.ndarray] = {}
-        for block, ends in self._backlog:
-            once |= ends
-            for dim, variables in block.items():
-                if variables and len(next(iter(variables.values()))):
-                    rows.setdefault(dim, {n: [] for n in variables})  # type: ignore[misc]
-                    for name, values in variables.items():
-                        rows[dim][name].append(values)  # type: ignore[attr-defined]
-        joined = {dim: {n: np.concatenate(v) for n, v in variables.items()} for dim, variables in rows.items()}
-        point = simulation.checkpoint()
-        try:
-            self._writer.commit(joined, once=once, checkpoint=(point.leaves, point.meta), attrs=attrs or None)
-        except StoreError as error:
-            self.notice = f"{str(error).rstrip('.')}; the frames since then are kept in memory only."
-            self._close_writer()
-        self._backlog = []
-        self._committed = time.perf_counter()
-        self._commit_cost = self._committed - start
 
     def _end(self, status: str) -> bool:
         if status == "cancelled" and self._pending is not None:
@@ -442,8 +363,8 @@ class Run(Job):
         if self._record is not None and self._simulation is not None:
             attrs = end_attrs(self._simulation) | {"status": status}
             self._record.append({}, attrs=attrs)
-            self._commit(**attrs)
-        self._close_writer()
+            self._keeper.commit(self._simulation, **attrs)
+        self._keeper.close()
         self._settle(status)
         self._scheduler.ended(self)
         return False
@@ -474,8 +395,7 @@ class Run(Job):
         """The state at the end (or at the last committed border), as NumPy arrays."""
         if self._simulation is not None:
             return jax.tree.map(to_host, self._simulation.state)
-        store = self._scheduler.store
-        checkpoint = None if store is None else store.load_checkpoint(self.id)
+        checkpoint = stored_point(self._scheduler.store, self.id)
         if checkpoint is None:
             raise RunError(f"run {self.id} was stored without the state that others start from.")
         needed = {n: r.final_state() for n, r in self.needed.items()}

@@ -14,6 +14,7 @@ from typing import Any
 from .cache import use_compile_cache
 from .carry_out import state_of
 from .job import Job, RunError
+from .keeping import stored_point
 from .plan import Plan, from_record
 from .record import Record
 from .run import Run
@@ -207,7 +208,7 @@ class Scheduler:
             thread.join(wait)
         for run in self.runs():
             if not run.ended:
-                run._close_writer()
+                run.release()
 
 
 class WarmUp(Job):
@@ -246,17 +247,11 @@ class _Continued(Run):
             needed = {n: r.final_state() for n, r in parent.needed.items()}
             simulation = Simulation(parent.plan, needed, self._scheduler.start_of(parent.plan))
             simulation.prepare()
-            store = self._scheduler.store
-            found = None if store is None else store.load_checkpoint(parent.id)
-            if found is None:
+            point = stored_point(self._scheduler.store, parent.id)
+            if point is None:
                 raise RunError(f"run {parent.id} was stored without the state to go on from.")
             record = Record(simulation.template, simulation.grows)
-            dataset = parent.dataset
-            record.append({dim: {str(n): dataset[n].values for n, v in dataset.variables.items()
-                                 if v.dims and v.dims[0] == dim and n not in record.whole_names} for dim in simulation.grows},
-                          {name: dataset[name].values for name in simulation.seen_at_start})  # fmt: skip
-            meta = found.meta
-            point = Checkpoint(found.leaves, int(meta["k"]), int(meta["frame"]), int(meta["applied"]))
+            record.take(parent.dataset, simulation.seen_at_start)
             self.begin_from((simulation, record, point.frame), point)
         return False if self.ended else super()._begin()
 

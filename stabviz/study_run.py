@@ -94,7 +94,7 @@ class StudyRun(Job):
         if self.ended:
             return False
         if self._cancel and all(b.ended for b in self._batches[: self._next]):
-            self._close_writer()
+            self.release()
             self._set("cancelled")
             return False
         if self._table is None:
@@ -166,7 +166,7 @@ class StudyRun(Job):
                 return False
             self._stored = Table.opened(store.open(self.id).load(), self.study)
         except StoreError as error:
-            self.notice = str(error)
+            self._notice = str(error)
             return False
         self._set("finished")
         return True
@@ -187,7 +187,7 @@ class StudyRun(Job):
             if self._written:
                 table.load(store.open(self.id).load(), self._written)
         except StoreError as error:
-            self.notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
+            self._notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
             return
         done = 0
         for batch in self._batches:
@@ -212,14 +212,20 @@ class StudyRun(Job):
                 self._writer.commit(rows, attrs=attrs or None)
                 self._written = done
         except StoreError as error:
-            self.notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
-            self._close_writer()
+            self._notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
+            self.release()
+
+    def release(self) -> None:
+        """Close the store's writer."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _finish(self) -> None:
         status = "cancelled" if any(b.status == "cancelled" for b in self._batches) else "finished"
         if status == "finished":
             self._commit(status="finished", statuses=json.dumps(self._table.statuses) if self._table else "[]")
-        self._close_writer()
+        self.release()
         self._set(status)
         self._scheduler.ended(self)
 

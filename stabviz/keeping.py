@@ -1,0 +1,112 @@
+"""A run's place in the store: opened when it begins, frames and checkpoint written as one commit, its trouble told as a sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .record import Record
+from .simulation import Checkpoint, Simulation
+from .store import Store, StoreError
+
+COMMIT_SHARE = 8
+"""At most one part in so many of a run's time goes into committing it (a chunk's commit may then carry the frames of several)."""
+LOADED_BYTES = 500e6
+"""A finished run up to this size is read into memory when it is opened."""
+
+Block = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def stored_point(store: Store | None, run_id: str) -> Checkpoint | None:
+    """The checkpoint of a stored run, if there is one."""
+    found = None if store is None else store.load_checkpoint(run_id)
+    if found is None:
+        return None
+    return Checkpoint(found.leaves, *(int(found.meta[name]) for name in ("k", "frame", "applied")))
+
+
+class Keeper:
+    """Keeps one run. Without a store, or when the store fails, it keeps nothing and says why in `notice`."""
+
+    def __init__(self, store: Store | None, run_id: str):
+        self.store, self.run_id = store, run_id
+        self.notice = ""
+        """One sentence, if the run is not (or not wholly) in the store."""
+        self._writer: Any = None
+        self._backlog: list[tuple[Block, Mapping[str, Any]]] = []
+        self._last = self._took = 0.0
+
+    def finished(self) -> tuple[str, xr.Dataset] | None:
+        """(status, Dataset) of the run, if the store has it to its end."""
+        if self.store is None or not self.store.exists(self.run_id):
+            return None
+        try:
+            status = str(self.store.info(self.run_id).attrs.get("status", "running"))
+            if status in ("running", "cancelled"):
+                return None
+            dataset = self.store.open(self.run_id)
+            return status, dataset.load() if dataset.nbytes < LOADED_BYTES else dataset
+        except StoreError as error:
+            self.notice = str(error)
+            return None
+
+    def open(self, simulation: Simulation) -> Record | None:
+        """Open for writing. The record of what was committed before, with the simulation set to go on from there; None if nothing was."""
+        if self.store is None:
+            return None
+        try:
+            self._writer = self.store.writer(self.run_id, simulation.template, simulation.grows)
+        except StoreError as error:
+            self.notice = f"{str(error).rstrip('.')}; this run is kept in memory only."
+            return None
+        point = stored_point(self.store, self.run_id) if self._writer.rows.get("step") else None
+        if point is None:
+            return None
+        dataset = self.store.open(self.run_id)
+        record = Record(simulation.template, simulation.grows)
+        record.take(dataset, [str(n) for n, v in dataset.data_vars.items() if not v.dims or v.dims[0] not in simulation.grows])
+        simulation.restore(point)
+        return record
+
+    def add(self, rows: Block, once: Mapping[str, Any]) -> None:
+        """Rows for the next commit."""
+        self._backlog.append((rows, once))
+
+    @property
+    def due(self) -> bool:
+        """Whether enough time has gone by since the last commit."""
+        return time.perf_counter() - self._last >= COMMIT_SHARE * self._took
+
+    def commit(self, simulation: Simulation, **attrs: Any) -> None:
+        """Write the frames since the last commit with the checkpoint that belongs to them, as one commit."""
+        backlog, self._backlog = self._backlog, []
+        if self._writer is None or not (backlog or attrs):
+            return
+        start = time.perf_counter()
+        once: dict[str, Any] = {}
+        parts: dict[str, dict[str, list[np.ndarray]]] = {}
+        for rows, ends in backlog:
+            once |= ends
+            for dim, variables in rows.items():
+                if variables and len(next(iter(variables.values()))):
+                    for name, values in variables.items():
+                        parts.setdefault(dim, {}).setdefault(name, []).append(values)
+        joined = {dim: {n: np.concatenate(v) for n, v in variables.items()} for dim, variables in parts.items()}
+        point = simulation.checkpoint()
+        try:
+            self._writer.commit(joined, once=once, checkpoint=(point.leaves, point.meta), attrs=attrs or None)
+        except StoreError as error:
+            self.notice = f"{str(error).rstrip('.')}; the frames since then are kept in memory only."
+            self.close()
+        self._last = time.perf_counter()
+        self._took = self._last - start
+
+    def close(self) -> None:
+        """Let the run go, for other writers."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
