@@ -37,7 +37,8 @@ def test_diagonal_hessian_by_autodiff():
     x, a, b = diagonal()
     n, d = x.shape
     y = np.random.default_rng(1).normal(size=n)
-    loss = lambda t: jnp.sum((jnp.asarray(x) @ (t[:d] * t[d:]) - y) ** 2) / (2 * n)  # noqa: E731
+    def loss(t):
+        return jnp.sum((jnp.asarray(x) @ (t[:d] * t[d:]) - y) ** 2) / (2 * n)
     h = np.asarray(jax.hessian(loss)(jnp.concatenate([a, b])))
     k = np.asarray(theory.gram_diagonal(jnp.asarray(x), jnp.asarray(a), jnp.asarray(b)))
     g = x.T @ (x @ (a * b) - y) / n
@@ -46,7 +47,8 @@ def test_diagonal_hessian_by_autodiff():
     np.testing.assert_allclose(h, rows.T @ rows / n + rest, atol=1e-12)
     assert np.trace(h) == pytest.approx(np.trace(k), rel=1e-12)  # at every theta
     # At a zero-loss point H = G: the same nonzero eigenvalues as K.
-    zero = lambda t: jnp.sum((jnp.asarray(x) @ (t[:d] * t[d:]) - x @ (a * b)) ** 2) / (2 * n)  # noqa: E731
+    def zero(t):
+        return jnp.sum((jnp.asarray(x) @ (t[:d] * t[d:]) - x @ (a * b)) ** 2) / (2 * n)
     h0 = np.asarray(jax.hessian(zero)(jnp.concatenate([a, b])))
     np.testing.assert_allclose(np.linalg.eigvalsh(h0)[-n:], np.linalg.eigvalsh(k), rtol=1e-9)
     assert np.linalg.norm(h0) == pytest.approx(np.linalg.norm(k), rel=1e-12)
@@ -56,7 +58,8 @@ def test_relu_hessian_by_autodiff():
     rng = np.random.default_rng(2)
     n, d, m = 8, 5, 4
     x, a, w = rng.normal(size=(n, d)), rng.normal(size=m), rng.normal(size=(m, d))
-    f = lambda t: jax.nn.relu(jnp.asarray(x) @ t[m:].reshape(m, d).T) @ t[:m]  # noqa: E731
+    def f(t):
+        return jax.nn.relu(jnp.asarray(x) @ t[m:].reshape(m, d).T) @ t[:m]
     theta = jnp.concatenate([a, w.reshape(-1)])
     y = f(theta)
     h = np.asarray(jax.hessian(lambda t: jnp.sum((f(t) - y) ** 2) / (2 * n))(theta))

@@ -79,7 +79,7 @@ lab = Lab(
         ),
         "label-noise": Preset(
             "Label noise",
-            controls={"learning_rate": 0.002, "label_noise": 3.0, "steps": 150_000},
+            controls={"learning_rate": 0.002, "label_noise": 3.0, "clip": float("inf"), "steps": 150_000},
             doc="Noise on the labels moves SGD along the zero-loss minima towards a small trace, far below its bound.",
         ),
         "relu": Preset(

@@ -172,8 +172,8 @@ def balance(ds: xr.Dataset) -> Verdict:
     if not bool(converged(ds).all()):
         return waiting(ds)
     start = ds["balance"].isel(step=0)
-    even, gd = r.sel(method="SGD"), r.sel(method="GD")
-    holds = bool((even < 1.05).all()) and bool((gd > start.sel(method="GD")).all())
+    even, gd = r.sel(optimiser="SGD"), r.sel(optimiser="GD")
+    holds = bool((even < 1.05).all()) and bool((gd > start.sel(optimiser="GD")).all())
     return Verdict(holds, f"SGD {float(even.max()):.4f}, GD {listed(gd)}", float(even.max()))
 
 
@@ -274,9 +274,9 @@ def eos(ds: xr.Dataset) -> Verdict:
 def large_steps(ds: xr.Dataset) -> Verdict:
     error = 2 * final(ds, "test_error")
     ok = converged(ds)
-    sgd = error.sel(method="SGD").where(ok.sel(method="SGD"))
+    sgd = error.sel(optimiser="SGD").where(ok.sel(optimiser="SGD"))
     values = sgd.values[np.isfinite(sgd.values)]
-    gd, close = error.sel(method="GD").where(ok.sel(method="GD")), edge(ds).sel(method="GD") >= 0.94
+    gd, close = error.sel(optimiser="GD").where(ok.sel(optimiser="GD")), edge(ds).sel(optimiser="GD") >= 0.94
     if not bool((close & np.isfinite(gd)).any()) or len(values) < 3:
         return undecided("no converged GD run at its edge")
     excess = float(gd.where(close).min() / gd.min())

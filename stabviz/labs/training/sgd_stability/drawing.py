@@ -24,29 +24,41 @@ def positive(x: Any, floor: float = 1e-300) -> np.ndarray:
     return np.where(np.isfinite(x) & (x > floor), x, np.nan)
 
 
+def span(*values: Any) -> tuple[float, float]:
+    """Least and greatest of all finite numbers given; (1, 1) where there is none."""
+    every = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
+    every = every[np.isfinite(every)]
+    return (float(every.min()), float(every.max())) if len(every) else (1.0, 1.0)
+
+
 def logarithmic(ds: xr.Dataset) -> bool:
     """Whether the run's frames are spaced logarithmically."""
     segments = json.loads(ds.attrs.get("plan", "{}")).get("schedule", [[0, 0, "log"]])
     return all(s[2] == "log" for s in segments)
 
 
+def drawn(ds: xr.Dataset) -> xr.Dataset:
+    """The frames that a curve over the steps shows: a logarithmic axis has no place for step 0 once there are others."""
+    return ds.isel(step=slice(1, None)) if logarithmic(ds) and ds.sizes["step"] > 1 else ds
+
+
 def steps(ds: xr.Dataset) -> np.ndarray:
-    """The recorded steps as places on the x axis; the initial state stands at 1 on a logarithmic one."""
+    """The recorded steps as places on the x axis."""
     step = ds["step"].values.astype(float)
     return np.maximum(step, 1.0) if logarithmic(ds) else step
 
 
-def step_axis(ds: xr.Dataset) -> dict[str, Any]:
-    """Options of the step axis: to the run's end, with room for labels on the right."""
+def step_axis(ds: xr.Dataset, room: float = 0.22) -> dict[str, Any]:
+    """Options of the step axis: to the run's end, with a share of its width as room for labels on the right."""
     last = float(max(ds.attrs.get("steps", 0), ds["step"].values[-1], 10))
     if logarithmic(ds):
-        return {"logx": True, "xlim": (1.0, last * last**0.22), "xlabel": "step"}
-    return {"logx": False, "xlim": (0.0, last * 1.24), "xlabel": "step"}
+        return {"logx": True, "xlim": (1.0, last ** (1 + room)), "xlabel": "step"}
+    return {"logx": False, "xlim": (0.0, last * (1 + room)), "xlabel": "step"}
 
 
 def line(x: Any, y: Any, color: str, name: str, width: float = 1.5, dash: str = "solid", alpha: float = 1.0) -> hv.Curve:
     """A curve."""
-    return hv.Curve((x, y), "step", name).opts(color=COLORS[color], line_width=width, line_dash=dash, alpha=alpha)
+    return hv.Curve((x, y), "step", name).opts(color=COLORS[color], line_width=width, line_dash=dash, line_join="round", alpha=alpha)
 
 
 def label(x: float, y: float, text: str, color: str, align: str = "left", bold: bool = False) -> hv.Text:
@@ -57,12 +69,10 @@ def label(x: float, y: float, text: str, color: str, align: str = "left", bold: 
     return hv.Text(float(x), float(y), text).opts(color=COLORS[color], text_align=align, text_font_size=SIZE, text_font_style=style)
 
 
-def right_of(ds: xr.Dataset) -> float:
-    """Where labels at the right end of the curves stand."""
-    x = steps(ds)[-1]
-    if logarithmic(ds):
-        return float(x * (step_axis(ds)["xlim"][1]) ** 0.012)
-    return float(x + 0.012 * step_axis(ds)["xlim"][1])
+def right_of(ds: xr.Dataset, gap: float = 0.015) -> float:
+    """Where labels at the right end of the curves stand: `gap` is a share of the width."""
+    x, end = steps(ds)[-1], step_axis(ds)["xlim"][1]
+    return float(x * end**gap if logarithmic(ds) else x + gap * end)
 
 
 def apart(values: Sequence[float], gap: float) -> list[float]:

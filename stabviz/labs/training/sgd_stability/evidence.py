@@ -24,7 +24,7 @@ GD = Study(controls=gd(), axes={"learning_rate": (*RATES, 0.3)}, steps=4000, fra
 
 BALANCE = Study(
     controls={"start": "unbalanced", "init_scale": 0.316, "learning_rate": 0.05, "clip": 200.0},
-    axes={"method": {"SGD": {"steps": 40_000}, "GD": gd(steps=3000)}, "imbalance": (2.0, 4.0, 8.0, 16.0)},
+    axes={"optimiser": {"SGD": {"steps": 40_000}, "GD": gd(steps=3000)}, "imbalance": (2.0, 4.0, 8.0, 16.0)},
     frames=20, keep=("loss", "balance"),
 )  # fmt: skip
 
@@ -74,7 +74,7 @@ EDGE = Study(preset="edge", axes={"learning_rate": (0.005, 0.012, 0.0175)}, fram
 
 LARGE_STEPS = Study(
     preset="large-steps",
-    axes={"method": {"SGD": {}, "GD": gd(20)}, "learning_rate": tuple(float(f"{x:.3g}") for x in 10 ** np.arange(-2, 0.01, 0.2))},
+    axes={"optimiser": {"SGD": {}, "GD": gd(20)}, "learning_rate": tuple(float(f"{x:.3g}") for x in 10 ** np.arange(-2, 0.01, 0.2))},
     frames=40, keep=(*LOSSES, "mirror_residual"),
 )  # fmt: skip
 

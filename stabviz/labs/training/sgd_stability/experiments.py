@@ -32,7 +32,7 @@ def comes_back(ds: xr.Dataset) -> tuple[int, str]:
 
 def where_it_lands(ds: xr.Dataset) -> tuple[int, str]:
     first, last = float(ds["trace"][0]), float(final(ds, "trace"))
-    thrown = float(ds["loss"].max()) > 1e3 * float(ds["loss"][0])
+    thrown = float(ds["loss"].max()) > 1e3 * float(ds["loss"][0])  # a minimum's loss is rounding and a hair
     place = 0 if not thrown else 1 if abs(last / first - 1) < 0.02 else 2
     return place, f"The trace went from {number(first)} to {number(last)}, {number(share(ds))} of 2/η."
 

@@ -11,7 +11,7 @@ import xarray as xr
 from stabviz.lab import COLORS, View
 
 from .decisions import number
-from .drawing import apart, dashes, label, line, logarithmic, positive, right_of, stems, step_axis, steps, turned
+from .drawing import apart, dashes, drawn, label, line, logarithmic, positive, right_of, span, stems, step_axis, steps, turned
 
 
 def _full(ds: xr.Dataset) -> bool:
@@ -35,12 +35,13 @@ def _since(ds: xr.Dataset, below: np.ndarray) -> int | None:
 
 def draw_trace(ds: xr.Dataset) -> Any:
     """tr H over its floor and under 2/eta; for GD the largest eigenvalue, which is what 2/eta holds down there."""
-    x, right = steps(ds), right_of(ds)
+    ds = drawn(ds)
+    x, right = steps(ds), right_of(ds, 0.01)
     floor, trace, bound = (positive(ds[name]) for name in ("trace_floor", "trace", "bound"))
     shown = [trace, bound] + ([positive(ds["sharpness"])] if _full(ds) else [])
-    low = float(np.nanmin([np.nanmin(v) for v in [*shown, *([] if _full(ds) else [floor])]])) / (2 if _full(ds) else 1.6)
-    high = float(np.nanmax([np.nanmax(v) for v in shown])) * 1.5
-    high, low = min(high, 1e4 * max(bound[-1], trace[0])), max(low, 1e-6)
+    low = span(*shown, *([] if _full(ds) else [floor]))[0] / (2 if _full(ds) else 1.6)
+    high = 1.5 * min(span(*shown)[1], 1e4 * max(bound[-1], trace[0]))
+    low = max(low, 1e-6, 1e-5 * high)
     base = np.full_like(x, low)
     names = ["tr H", "2/η"] + (["λmax"] if _full(ds) else [])
     places = apart([v[-1] for v in shown], (high / low) ** 0.075)
@@ -57,10 +58,10 @@ def draw_trace(ds: xr.Dataset) -> Any:
         label(right, place, f"{name} = {number(v[-1])}", colour, bold=name != "2/η")
         for place, name, v, colour in zip(places, names, shown, colours, strict=False)
     ]
-    inside = float(np.exp(0.5 * (np.log(low) + np.log(max(min(floor[0], high), low * 1.01)))))
-    words = "least trace of this function: reached only when balanced"
-    parts.append(label(1.3 if logarithmic(ds) else 0.02 * x[-1] + 1, inside if floor[0] > 1.3 * low else np.nan, words, "soft"))
-    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds))
+    words, inside = "least trace of this function: reached only when balanced", low * (high / low) ** 0.07
+    seen = np.nan_to_num(floor).max() > inside
+    parts.append(label(1.3 if logarithmic(ds) else 0.02 * x[-1] + 1, inside if seen else np.nan, words, "soft"))
+    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds, 0.15))
 
 
 def say_trace(ds: xr.Dataset) -> str:
@@ -85,23 +86,36 @@ def say_trace(ds: xr.Dataset) -> str:
 
 def draw_loss(ds: xr.Dataset) -> Any:
     """The training loss, frames with clipped steps, and from a minimum the growth that theory predicts."""
+    first = float(ds["loss"].values[0])
+    ds = drawn(ds)
     x, loss = steps(ds), positive(ds["loss"], 1e-32)
+    low, high = span(loss)
+    low, high = low / (high / low) ** 0.2 / 3, 3 * high
     clipped = ds["clipped"].values > 0
-    marks = np.where(clipped, loss, np.nan)
+    marks = np.where(clipped, low * (high / low) ** 0.04, np.nan)
     growth = float(ds["growth_start"]) if "growth_start" in ds else np.nan
     theory = np.full_like(loss, np.nan)
     if np.isfinite(growth):
         with np.errstate(over="ignore", under="ignore"):
-            theory = positive(loss[0] * growth ** ds["step"].values.astype(float), 1e-32)
-        theory = np.where(theory > 10 * np.nanmax(loss), np.nan, theory)
+            theory = positive(first * growth ** ds["step"].values.astype(float), 1e-32)
+        theory = np.where((theory > high) | (theory < low), np.nan, theory)
     parts = [
         line(x, theory, "edge", "ρᵗ", dash="dashed"),
         line(x, loss, "ink", "loss", width=2),
-        hv.Points((x, marks), ["step", "clipped"]).opts(color=COLORS["edge"], size=4),
-        label(right_of(ds), theory[np.isfinite(theory)][-1] if np.isfinite(theory).any() else np.nan, "ρᵗ, theory", "edge"),
-        label(x[clipped][-1] if clipped.any() else np.nan, 3 * marks[clipped][-1] if clipped.any() else np.nan, "clipped", "edge", "right"),
+        hv.Points((x, marks), ["step", "clipped"]).opts(color=COLORS["edge"], size=3, marker="dash"),
+        label(*_beside(x, theory), "ρᵗ, theory ", "edge", "right"),
+        label(x[0], low * (high / low) ** 0.1 if clipped.any() else np.nan, "steps clipped", "edge"),
     ]
-    return hv.Overlay(parts).opts(logy=True, ylabel="", **step_axis(ds))
+    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds, 0.02))
+
+
+def _beside(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """A place on the upper part of a curve that is drawn."""
+    there = np.flatnonzero(np.isfinite(y))
+    if len(there) == 0:
+        return np.nan, np.nan
+    place = there[int(0.75 * (len(there) - 1))]
+    return float(x[place]), float(y[place])
 
 
 def say_loss(ds: xr.Dataset) -> str:
@@ -132,7 +146,7 @@ def draw_weights(ds: xr.Dataset) -> Any:
         hv.Points((place[~support], w[~support]), ["coordinate", "β"]).opts(color=COLORS["faint"], size=4),
         hv.Points((place[support], w[support]), ["coordinate", "β"]).opts(color=COLORS["stable"], size=7),
     ]
-    size = 1.15 * float(np.nanmax(np.abs([*w, *true, 1e-9])))
+    size = 1.15 * span(np.abs(w), np.abs(true), [1e-9])[1]
     parts.append(label(k + 1.2, float(true[0]) if k else np.nan, "teacher", "lost"))
     limits = {"xlim": (0.2, len(w) + 0.8), "ylim": (-size, size)}
     return hv.Overlay(parts).opts(xlabel="weight, teacher's first", ylabel="", logx=False, logy=False, **limits)
@@ -162,7 +176,7 @@ def _pair(ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def draw_balance(ds: xr.Dataset) -> Any:
     """|a| against |b|: on the diagonal the trace is as small as the function allows."""
     a, b, support = _pair(ds)
-    size = 1.08 * float(np.nanmax([*a, *b, 1e-9]))
+    size = 1.08 * span(a, b, [1e-9])[1]
     parts = [
         line([0.0, size], [0.0, size], "line", "|a| = |b|", width=1.2),
         hv.Points((a[~support], b[~support]), ["|a|", "|b|"]).opts(color=COLORS["faint"], size=5),
@@ -191,16 +205,17 @@ def draw_spectrum(ds: xr.Dataset) -> Any:
     rank = ds["eigenvalue"].values.astype(float)
     values = positive(ds["spectrum"].values[-1], 1e-12) if ds.sizes["step_seen_spectrum"] else np.full(len(rank), np.nan)
     bound = _last(ds, "bound")
-    low = max(float(np.nanmin([*values, bound])) / 2, float(np.nanmax([*values, bound])) * 1e-6)
+    least, most = span(values, bound)
+    low = max(least / 2, most * 1e-6)
     gap = np.full_like(rank, np.nan)
     bars = np.stack([rank, rank, gap], 1).ravel(), np.stack([np.full_like(rank, low), values, gap], 1).ravel()
-    right = rank[-1] + 1.0
+    right, high = rank[-1] + 1.0, 3 * most
     parts = [
         line(*bars, "stable", "bars", width=4),
         line([0.2, right], [bound, bound], "lost", "2/η", dash="dashed"),
-        label(right, bound * 1.25, f"2/η = {number(bound)}", "lost", "right"),
+        label(right, bound * (high / low) ** 0.06, f"2/η = {number(bound)}", "lost", "right"),
     ]
-    limits = {"xlim": (0.2, right), "ylim": (low, 3 * float(np.nanmax([*values, bound])))}
+    limits = {"xlim": (0.2, right), "ylim": (low, high)}
     return hv.Overlay(parts).opts(logy=True, logx=False, xlabel="eigenvalue, largest first", ylabel="", **limits)
 
 
@@ -220,15 +235,16 @@ def draw_norms(ds: xr.Dataset) -> Any:
     if "path_norm" in ds:
         named = [("path_norm", "path norm", "stable"), ("frobenius", "‖H‖F", "second"), ("sharpness", "λmax", "edge")]
     named.append(("test_error", "test error", "lost"))
+    ds = drawn(ds)
     x = steps(ds)
     series = [positive(ds[name], 1e-30) for name, _, _ in named]
     ends = [float(s[np.isfinite(s)][-1]) if np.isfinite(s).any() else np.nan for s in series]
-    everything = np.concatenate(series)
-    spread = np.nanmax(everything) / np.nanmin(everything)
-    places = apart(ends, max(spread, 10.0) ** 0.1)
+    low, high = span(*series)
+    low, high = low / 2, high * 2
+    places = apart(ends, (high / low) ** 0.09)
     parts: list[Any] = [line(x, s, colour, text, width=2) for s, (_, text, colour) in zip(series, named, strict=True)]
     parts += [label(right_of(ds), y, text, colour) for y, (_, text, colour) in zip(places, named, strict=True)]
-    return hv.Overlay(parts).opts(logy=True, ylabel="", **step_axis(ds))
+    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds, 0.28))
 
 
 def say_norms(ds: xr.Dataset) -> str:
@@ -242,14 +258,19 @@ def say_norms(ds: xr.Dataset) -> str:
 # -- threshold --------------------------------------------------------------------------------------------------------
 
 
+def _exact(ds: xr.Dataset) -> float:
+    """The exact threshold where the run ended; NaN at any earlier moment."""
+    return float(ds["eta_var"]) if "eta_var" in ds and int(ds["step"].values[-1]) == ds.attrs.get("ended_step") else np.nan
+
+
 def draw_threshold(ds: xr.Dataset) -> Any:
     """The exact threshold over the batch size, between its two bounds, and where this run is."""
     b = ds["batch"].values.astype(float)
     eta, size = 2 / _last(ds, "bound"), float(turned(ds, "batch_size"))
     sampling, gd = 2 * b / _last(ds, "trace"), np.full_like(b, 2 / _last(ds, "sharpness"))
-    exact = positive(ds["eta_var"]) if "eta_var" in ds else np.array(np.nan)
-    curve = positive(ds["eta_var_curve"]) if "eta_var_curve" in ds else np.full_like(b, np.nan)
-    limit = float(exact) if np.isfinite(exact) else float(min(np.interp(size, b, sampling), gd[0]))
+    exact, ended = _exact(ds), np.isfinite(_exact(ds))
+    curve = positive(ds["eta_var_curve"]) if "eta_var_curve" in ds and ended else np.full_like(b, np.nan)
+    limit = exact if ended else float(min(np.interp(size, b, sampling), gd[0]))
     stays = eta <= limit
     safe, out = (([size], [eta if shown else np.nan]) for shown in (stays, not stays))
     low, high = 0.5 * min(sampling[0], eta), 3 * max(gd[0], eta)
@@ -257,7 +278,7 @@ def draw_threshold(ds: xr.Dataset) -> Any:
         line(b, np.clip(sampling, None, high), "faint", "2B/tr H", dash="dotted"),
         line(b, gd, "faint", "2/λmax", dash="dotted"),
         line(b, curve, "stable", "exact", width=2),
-        hv.Points(([size], [float(exact)]), ["batch size", "exact threshold"]).opts(color=COLORS["stable"], size=9, marker="square"),
+        hv.Points(([size], [exact]), ["batch size", "exact threshold"]).opts(color=COLORS["stable"], size=9, marker="square"),
         hv.Points(safe, ["batch size", "η"]).opts(color=COLORS["stable"], size=9),
         hv.Points(out, ["batch size", "η"]).opts(color=COLORS["lost"], size=9, marker="x", line_width=2),
         label(b[-1] ** 0.45, 2.2 * b[-1] ** 0.45 / _last(ds, "trace") * 0.45, "2B/tr H", "soft"),
@@ -270,7 +291,7 @@ def draw_threshold(ds: xr.Dataset) -> Any:
 def say_threshold(ds: xr.Dataset) -> str:
     """This run's learning rate against the exact threshold."""
     eta = 2 / _last(ds, "bound")
-    exact = float(ds["eta_var"]) if "eta_var" in ds else np.nan
+    exact = _exact(ds)
     if not np.isfinite(exact):
         start = float(ds["eta_var_start"]) if "eta_var_start" in ds else np.nan
         if np.isfinite(start):
