@@ -8,10 +8,8 @@ import time
 from html import escape
 from typing import Any
 
-import panel as pn
-
 from stabviz.app import link, tabs
-from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, kick_row
+from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, Words, kick_row
 from stabviz.app.evidence import Evidence
 from stabviz.app.live import Slot, studio, warm_up
 from stabviz.control import Control, ControlError
@@ -42,7 +40,7 @@ class LabPage:
         self._stale = False
         self._slots = [Slot(view) for view in lab.views]
         self.browser = browser or Browser()
-        self.notice = pn.pane.HTML("", sizing_mode="stretch_width", margin=0, visible=False, css_classes=["notice"])
+        self.notice = Words(visible=False)
         self.bar = RunBar()
         self.frames = [
             ViewFrame(
@@ -98,6 +96,7 @@ class LabPage:
         title = {n: (k.doc.splitlines()[0].rstrip(".") if k.doc and n != "kick" else "Kick the state") for n, k in kicks(cls).items()}
         return Controls(
             specs, self._primary(specs), values=self._shown_values(specs), seed=self.state.seed, live=self.state.live,
+            titles={"system": {name: getattr(cls, "title", name) for name, cls in self.lab.systems.items()}},
             presets=[{"slug": s, "title": p.title, "doc": p.doc} for s, p in self.lab.presets.items()], preset=self.state.preset,
             kicks=[kick_row(n, title[n], k.controls, k.doc) for n, k in kicks(cls).items()],
             touch_note="Press Run, then kick.",
@@ -169,7 +168,8 @@ class LabPage:
 
     def tell(self, sentence: str) -> None:
         """Say something above the views, or nothing."""
-        self.notice.param.update(object=f"<p>{escape(sentence)}</p>" if sentence else "", visible=bool(sentence))
+        words = f'<p class="notice" role="status">{escape(sentence)}</p>' if sentence else ""
+        self.notice.param.update(object=words, visible=bool(sentence))
 
     # -- what the visitor does ------------------------------------------------------------------------------------
 
@@ -548,8 +548,11 @@ class LabPage:
         if run.status == "waiting" and run.needed:
             first = next((r for r in run.needed.values() if not r.ended), None)
             sentence = f"First the run it starts from: step {first.progress.step:,} of {first.progress.steps:,}." if first else ""
-        if run.notice and not self.notice.visible:
-            self.tell(run.notice)
+        if not self.notice.visible:
+            if run.notice:
+                self.tell(run.notice)
+            elif run.status == "diverged" and not self._stale:
+                self.tell("The run is lost. Turn the last control back or choose a preset, then run again; Theory says when it goes wrong.")
         self.bar.show(run.status, p.step, p.steps, p.steps_per_second, p.eta, sentence[:1].upper() + sentence[1:])
         self.bar.label = "Run" if self._stale else "Continue" if run.status == "finished" else ""
         self.controls.param.update(

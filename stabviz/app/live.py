@@ -296,6 +296,7 @@ class Studio:
                 job()
             except Exception:
                 log.exception("drawing")
+            del job  # it holds a session's slot, and the next one may be long in coming
 
 
 studio = Studio()
@@ -363,7 +364,7 @@ class Slot:
             self._fresh = True
             return True
         self._fresh = False
-        if frame is not self.frame:
+        if frame is not self.frame and self.frame is not None:
             for plot, columns, old in zip(parts(self.plot), frame.columns, self.frame.columns, strict=True):
                 if columns is not old:
                     assign(plot, columns)
@@ -384,9 +385,9 @@ class Slot:
         with _drawing:
             element = self.view.draw(frame.dataset).opts(**options)
             document = Document()
-            figures.begin_theme(document, theme)
             plot = hv.renderer("bokeh").get_plot(element, doc=document)
             plot.document = document  # HoloViews takes the process-wide one outside a session, which would keep the plot for ever
+            swap(plot.state.references(), theme)
             self._made = plot, frame, theme
 
     def clear(self) -> None:

@@ -91,12 +91,15 @@ def _wait_for(port: int, address: str, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
+HARMLESS = ("WebSocketClosedError", "connection was closed", "CancelledError", "from periodic callback:")
+
+
 class _Quiet(logging.Filter):
     """A page that is closed while frames are on their way is nothing to report."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage() + str(record.exc_info or "")
-        return not any(words in text for words in ("WebSocketClosedError", "connection was closed", "CancelledError", "from periodic callback:"))
+        return not any(words in text for words in HARMLESS)
 
 
 @functools.cache

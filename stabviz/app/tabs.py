@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from markdown_it import MarkdownIt
 
+from stabviz.app.components import Words
 from stabviz.app.text import mathml
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ class Parts:
     def __init__(self, page: LabPage):
         self._page = page
         self._lab = page.lab
-        self.theory = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
-        self.reproduce = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
+        self.theory = Words()
+        self.reproduce = Words()
         self.summary = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
         self.download = pn.widgets.FileDownload(
             callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", margin=0, width=180

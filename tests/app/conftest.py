@@ -11,7 +11,6 @@ import pytest
 from stabviz.app import main
 from stabviz.lab import lab
 
-
 CLOSED = "ignore:(Exception ignored in. <coroutine object |coroutine .)WSHandler.send_message:"
 """A page that closes while a frame is on its way leaves Bokeh's coroutine unfinished."""
 

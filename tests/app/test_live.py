@@ -145,7 +145,7 @@ def test_a_zoom_is_kept_until_it_is_freed(slot):
 
 
 def test_a_view_of_another_structure_gets_a_new_figure(slot):
-    slot, picture = slot
+    slot, _ = slot
     old = slot.figure
     other = Picture(View("v", "V", ELEMENTS["points"], lambda ds: "")).draw(0, data(3))
     slot.view = View("v", "V", ELEMENTS["points"], lambda ds: "")

@@ -70,6 +70,10 @@ def say_mean(ds):
     return f"The mean is {float(ds['mean'][-1]):.3g} after {int(ds['step'][-1])} steps."
 
 
+def below(ds):
+    return Verdict(bool(ds["mean"].max() < 1000), "now")
+
+
 def fails(ds):
     raise ValueError("no answer")
 
@@ -88,8 +92,7 @@ def toy_lab() -> Lab:
         View("low", "Far below", draw_mean, say_mean, height=900),
         View("lowest", "Below the screen", draw_mean, say_mean),
     )
-    small = Claim("bounded", "It stays below 1000", "< 1000", "exact", lambda ds: Verdict(bool(ds["mean"].max() < 1000), "now"), on_run=True)
+    small = Claim("bounded", "It stays below 1000", "< 1000", "exact", below, on_run=True)
     quiz = Experiment("q", "Will it grow?", ("yes", "no"), fails, controls={"rate": 0.7}, steps=10)
-    parts = {"systems": {"toy": Toy, "other": Other}, "views": views, "claims": (small,), "experiments": (quiz,), "text": "", "thumbnail": ""}
-    lab.__dict__.update(parts)
+    lab.__dict__.update(systems={"toy": Toy, "other": Other}, views=views, claims=(small,), experiments=(quiz,), text="", thumbnail="")
     return lab

@@ -7,5 +7,6 @@ from stabviz.app.components.run_bar import RunBar
 from stabviz.app.components.scrubber import Scrubber
 from stabviz.app.components.tabs import Tabs
 from stabviz.app.components.view_frame import ViewFrame
+from stabviz.app.components.words import Words
 
-__all__ = ["Browser", "Claims", "Controls", "RunBar", "Scrubber", "Tabs", "TryThis", "ViewFrame", "card", "kick_row", "row"]
+__all__ = ["Browser", "Claims", "Controls", "RunBar", "Scrubber", "Tabs", "TryThis", "ViewFrame", "Words", "card", "kick_row", "row"]

@@ -16,9 +16,11 @@ function scaleOf(c) {
   }
 }
 
-function controlRow(c, id, send, draft) {
+function controlRow(c, id, send, draft, titles = {}) {
+  const word = o => titles[o] || o
   const special = v => c.also.find(([value]) => value === v)
   const text = v => c.kind === "bool" || c.kind === "choice" ? String(v) : special(v) ? special(v)[1] : short(v)
+  const unit = c.unit !== "1" ? c.unit : "" // a long one would crowd the row: it stands in the explanation
   const live = throttle(value => send("live", { name: c.name, value }), 50)
   let active = false, value = c.default
   const settle = v => { live.cancel(); draft(c.name, v); send("settled", { name: c.name, value: v }) }
@@ -41,12 +43,12 @@ function controlRow(c, id, send, draft) {
   let show
 
   if (c.kind === "choice") {
-    if (c.choices.length <= 3 && c.choices.join("").length <= 30) {
+    if (c.choices.length <= 3 && c.choices.map(word).join("").length <= 30) {
       const radios = c.choices.map(o => h("input", { type: "radio", name: id, value: o, onchange: () => settle(o) }))
-      el.append(h("div", { class: "seg", role: "radiogroup", "aria-labelledby": `${id}-n` }, c.choices.map((o, i) => h("label", { title: o }, radios[i], o))))
+      el.append(h("div", { class: "seg", role: "radiogroup", "aria-labelledby": `${id}-n` }, c.choices.map((o, i) => h("label", { title: word(o) }, radios[i], word(o)))))
       show = v => radios.forEach(r => { r.checked = r.value === v })
     } else {
-      const pick = h("select", { class: "pick", "aria-labelledby": `${id}-n`, onchange: () => settle(pick.value) }, c.choices.map(o => h("option", { value: o }, o)))
+      const pick = h("select", { class: "pick", "aria-labelledby": `${id}-n`, onchange: () => settle(pick.value) }, c.choices.map(o => h("option", { value: o }, word(o))))
       el.append(pick)
       show = v => { pick.value = v }
     }
@@ -56,7 +58,7 @@ function controlRow(c, id, send, draft) {
     show = v => { box.checked = !!v }
   } else {
     const box = h("input", {
-      class: "box", type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", "aria-labelledby": `${id}-n`, "aria-describedby": `${id}-say`,
+      class: "box", type: "text", inputmode: "decimal", autocomplete: "off", title: unit || null, spellcheck: "false", "aria-labelledby": `${id}-n`, "aria-describedby": `${id}-say`,
       onfocus: () => { box.value = special(value) ? special(value)[1] : String(value); box.select() },
       onblur: () => { if (!error) box.value = text(value) },
       onchange: () => settle(box.value.trim().replace("−", "-").replace(/^∞$/, "inf")),
@@ -66,7 +68,7 @@ function controlRow(c, id, send, draft) {
       },
     })
     const also = c.also.map(([v, label]) => h("button", { class: "also", type: "button", "aria-pressed": "false", onclick: () => settle(v === value ? c.default === v && c.bounds ? c.bounds[1] : c.default : v) }, label))
-    head.append(h("span", { class: "v" }, also, box, c.unit && c.unit !== "1" ? h("span", { class: "unit" }, c.unit) : null))
+    head.append(h("span", { class: "v" }, also, box, unit && unit.length <= 5 ? h("span", { class: "unit" }, unit) : null))
     const scale = c.bounds ? scaleOf(c) : null
     let range = null
     // The next value that differs: at the low end of a logarithmic integer many positions are the same number.
@@ -135,7 +137,7 @@ export function render({ model, el }) {
     h("p", { class: "cap" }, "Controls", h("label", { class: "switch", style: "margin-left:auto", title: "On: turning a control runs again at once." }, liveBox, "Live")), list, fold, seedRow))
 
   const drawRows = () => {
-    rows = new Map(model.rows.map((c, i) => [c.name, controlRow(c, `${uid}-${i}`, send, draft)]))
+    rows = new Map(model.rows.map((c, i) => [c.name, controlRow(c, `${uid}-${i}`, send, draft, model.titles[c.name])]))
     const part = primary => model.rows.filter(c => c.primary === primary).map(c => rows.get(c.name).el)
     list.replaceChildren(...part(true))
     folded.replaceChildren(...part(false))

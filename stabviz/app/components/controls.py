@@ -65,6 +65,7 @@ class Controls(Component):
     preset = param.String("")
     seed = param.Integer(0)
     live = param.Boolean(False)
+    titles = param.Dict({}, doc="Names of choices as people read them: {control: {choice: name}}.")
     kicks = param.List([])
     touchable = param.Boolean(False)
     touch_note = param.String("")

@@ -49,6 +49,8 @@ class ReluNet(Trained):
         doc="size of the first weights: a ~ σ₀ N(0, 1), w ~ σ₀ N(0, I/√d)",
     )  # fmt: skip
 
+    title: ClassVar[str] = "two-layer ReLU"
+
     observables: ClassVar[dict[str, Observable]] = SHARED | {
         "path_norm": Observable("path norm", doc="Σ |a_j| ‖w_j‖"),
         "outer": Observable("outer weight |a|", dims=("neuron",)),
