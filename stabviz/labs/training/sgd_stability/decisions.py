@@ -183,7 +183,7 @@ def balance(ds: xr.Dataset) -> Verdict:
 def escape(sgd: xr.Dataset, gd: xr.Dataset) -> Verdict:
     grown = at(sgd, "loss", 15_000) / at(sgd, "loss", 1000)
     up = sgd["learning_rate"] > 1
-    right = bool((np.log(grown) > 0).where(up, np.log(grown) < 0).all())
+    right = bool((grown > 1).where(up, grown < 1).all())
     still = gd["learning_rate"] < 1  # in units of 2 / lambda_max: many times 2 / tr H
     decays = bool((final(gd, "loss") < gd["loss"].isel(step=0)).where(still, True).all())
     above = float(share(gd).where(still).min())
@@ -193,24 +193,24 @@ def escape(sgd: xr.Dataset, gd: xr.Dataset) -> Verdict:
 
 def slopes(ds: xr.Dataset) -> xr.DataArray:
     """Slope of the log loss a step, from step 1000 while the loss is below 1e-5 (where SGD is still linear)."""
-    log, step = np.log(ds["loss"].transpose(..., "step")), ds["step"].values
-    out = np.full(log.shape[:-1], np.nan)
+    loss, step = ds["loss"].transpose(..., "step"), ds["step"].values
+    out = np.full(loss.shape[:-1], np.nan)
     for place in np.ndindex(out.shape):
-        y = log.values[place]
+        y = np.log(loss.values[place])
         use = (step >= 1000) & (y < np.log(1e-5))
         use &= np.cumsum(~use & (step >= 1000)) == 0  # up to the first time that it leaves
         if use.sum() > 5:
             out[place] = np.polyfit(step[use], y[use], 1)[0]
-    return _over(ds, out, log.dims[:-1])
+    return _over(ds, out, loss.dims[:-1])
 
 
 def escape_rate(ds: xr.Dataset) -> Verdict:
     chosen = ds.sel(learning_rate=(ds["learning_rate"] > 1) & (ds["learning_rate"] < 1.15))
-    seen, predicted = slopes(chosen), np.log(chosen["growth_start"])
+    seen, predicted = slopes(chosen), chosen["growth_start"].copy(data=np.log(chosen["growth_start"].values))
     if not bool(np.isfinite(seen).all()):
         return undecided("the growth was too short to fit")
     off = float(np.abs(seen / predicted - 1).max())
-    text = [listed(x.mean([d for d in x.dims if d != "learning_rate"])) for x in (seen, predicted)]
+    text: list[str] = [listed(x.mean([d for d in x.dims if d != "learning_rate"])) for x in (seen, predicted)]
     return Verdict(off <= 0.1, f"{text[0]} for {text[1]}", off)
 
 

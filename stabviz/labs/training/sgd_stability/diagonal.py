@@ -74,6 +74,8 @@ class DiagonalNet(Trained):
         "w_true": Observable("teacher's weight β*", dims=("feature",)),
         "feature": Observable("index of the weight"),
         "mirror_residual": Observable("part of the mirror coordinates outside the row space", doc="relative; one-sided start only"),
+        "eta_var_start": Observable("exact threshold at the start", symbol=r"\eta_{var}", doc="at the minimum that the run starts from"),
+        "growth_start": Observable("growth of the expected loss a step, at the start", symbol=r"\rho"),
         "trace_predicted": Observable("trace predicted under label noise", "1/η", ("drift_step",)),
         "drift_step": Observable("step of the prediction"),
     }  # fmt: skip
@@ -107,7 +109,7 @@ class DiagonalNet(Trained):
         place = np.arange(d)
         signs = jnp.where(self.signs == 1, 1.0 - 2.0 * (place % 2), 1.0)
         beta = jnp.where(place < self.sparsity, self.signal * signs, 0.0)
-        made = {
+        made: dict[str, Any] = {
             "x": x, "y": x @ beta, "beta": beta, "m": jnp.mean(x**2, axis=0), "square": x**2, "overlap": (x.T @ x / n) ** 2,
             "variance": jnp.where(self.inputs == 1, 1.0, 1 / 3),
         }  # fmt: skip
@@ -117,7 +119,7 @@ class DiagonalNet(Trained):
             made["rows"] = jnp.linalg.qr(x.T)[0].T
         return made
 
-    def begin(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Array]:
+    def begin(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Any]:
         """As for every network, and which weights are shown: the teacher's, then the largest at the start."""
         score = jnp.where(np.arange(self.features) < self.sparsity, jnp.inf, jnp.abs(state["a"] * state["b"]))
         shown = jax.lax.top_k(score, min(SHOWN, self.features))[1]
@@ -200,7 +202,8 @@ class DiagonalNet(Trained):
         """The trace that label noise should give, from a run that starts at a minimum. Shape (drift_step,)."""
         theta = jnp.stack([state["a"], state["b"]])
         steps = self._drift_length * jnp.ones(())
-        path = theory.label_noise_path(problem["x"], problem["y"], theta, self.rate(problem), self.label_noise, steps, DRIFT_POINTS)
+        delta = jnp.asarray(self.label_noise)
+        path = theory.label_noise_path(problem["x"], problem["y"], theta, self.rate(problem), delta, steps, DRIFT_POINTS)
         return {"trace_predicted": path}
 
     @property

@@ -40,8 +40,6 @@ SHARED = {
     "eta_var": Observable("exact threshold at the end", symbol=r"\eta_{var}", doc="largest learning rate at which SGD would stay here"),
     "growth": Observable("growth of the expected loss a step, at the end", symbol=r"\rho"),
     "nonuniformity": Observable("non-uniformity at the end", "1/η", doc="square root of the largest variance of curvature over samples"),
-    "eta_var_start": Observable("exact threshold at the start", symbol=r"\eta_{var}", doc="at the minimum that the run starts from"),
-    "growth_start": Observable("growth of the expected loss a step, at the start", symbol=r"\rho"),
     "eta_var_curve": Observable("exact threshold by batch size", dims=("batch",), doc="at the end, sampling as in the run"),
     "batch": Observable("batch size", "samples"),
     "p": Observable("weight of the sampling noise", symbol="p", doc="1 for single samples, 0 for full-batch GD"),
@@ -183,7 +181,7 @@ class Trained(System):
     def phase(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Array]:
         return self.parts(state)
 
-    def begin(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Array]:
+    def begin(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Any]:
         """The loss beyond which the run is lost, and the units of the learning rate: 1, 2/tr H, 2/lambda_max at the start.
 
         A run that starts at a minimum has next to no loss; the loss of the zero function counts for it.
