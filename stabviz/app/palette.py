@@ -107,9 +107,14 @@ def _colour(value: str, theme: Theme) -> str:
     return value
 
 
-@lru_cache(maxsize=512)
-def _colour_properties(cls: type[Model]) -> tuple[str, ...]:
-    return tuple(name for name in cls.properties() if "color" in name or "palette" in name)
+_colour_names: dict[type, tuple[str, ...]] = {}
+
+
+def _colour_properties(cls: Any) -> tuple[str, ...]:
+    """Names of the properties of a kind of model that hold colours."""
+    if cls not in _colour_names:
+        _colour_names[cls] = tuple(name for name in cls.properties() if "color" in name or "palette" in name)
+    return _colour_names[cls]
 
 
 def swap(models: Iterable[Model], theme: Theme) -> int:
