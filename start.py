@@ -193,9 +193,13 @@ def main(arguments):
     require_python()
     command = test(arguments[1:]) if arguments[:1] == ["test"] else start(arguments)
     try:
-        return subprocess.call(command, cwd=ROOT)
+        status = subprocess.call(command, cwd=ROOT)
     except KeyboardInterrupt:
         return 130
+    if status < 0:
+        say(f"it was ended from outside, by signal {-status} (9 is often too little memory)")
+        return 128 - status
+    return status
 
 
 if __name__ == "__main__":

@@ -316,6 +316,12 @@ def test_a_browser_is_looked_for_where_this_user_may(tmp_path, monkeypatch, user
     assert sum(asked in command for command in commands) == (2 if asked == "apt-get" else 1)
 
 
+def test_an_end_from_outside_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(start, "test", lambda arguments: [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    assert start.main(["test"]) == 137
+    assert "signal 9" in capsys.readouterr().err
+
+
 def test_continuous_integration_runs_the_test_command(repository):
     path = repository / ".ci" / "run"
     assert os.access(path, os.X_OK)
