@@ -486,7 +486,7 @@ class LabPage:
                 if not self.scrubber.freeze:
                     self.scrubber.n = run.frames
                 self._acts()
-            if not self.scrubber.freeze and self.browser.awake:
+            if not self.scrubber.freeze and self.browser.awake and self.browser.seen:  # seen: the page has arrived there
                 self._show_views(run)
             self._answer()
         cards = self.evidence.cards(run)

@@ -69,6 +69,7 @@ def test_closed_sessions_leave_nothing(served, query, sessions):
         session = pull_session(url=address, arguments={**query, "seed": str(seed)})
         session.force_roundtrip()
         page = pages[-1]()
+        page.browser.seen = 1  # as if a browser had said that it is there
         page.start()
         shown = [slot for slot in page._slots if slot.view.systems is None or page.state.system in slot.view.systems]
         assert wait_until(lambda page=page: page.run.ended) and page.run.status == "finished"

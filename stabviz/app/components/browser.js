@@ -28,5 +28,6 @@ export function render({ model }) {
   if (visible.size) tell()
   const theme = document.documentElement.dataset.theme || "light"
   if (theme !== model.theme) send("theme", { name: theme })
+  send("here") // until now the page was on its way, and changes of it could overtake it
   model.on("remove", () => bin.forEach(off => off()))
 }

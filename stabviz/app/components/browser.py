@@ -10,6 +10,7 @@ Methods
     push(query)   a new history entry (another page of the app)
     copy(text)    to the clipboard
 Events
+    here(): the page has arrived
     key(key)  back(query)  theme(name)  views(slugs)  awake(on)  copied(ok)
 """
 
