@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import weakref
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +14,9 @@ CLOSED = "ignore:(Exception ignored in. <coroutine object |coroutine .)WSHandler
 """A page that closes while a frame is on its way leaves Bokeh's coroutine unfinished."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            for kind in ("RuntimeWarning", "pytest.PytestUnraisableExceptionWarning"):
-                item.add_marker(pytest.mark.filterwarnings(CLOSED + kind))
+def pytest_configure(config: pytest.Config) -> None:
+    for kind in ("RuntimeWarning", "pytest.PytestUnraisableExceptionWarning"):  # for the whole run: it may be collected after the test
+        config.addinivalue_line("filterwarnings", CLOSED + kind)
 
 
 @pytest.fixture(scope="session")
