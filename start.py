@@ -183,7 +183,10 @@ def start(arguments):
 def test(arguments):
     install("test")
     provide_browser()
-    return [venv_python(), "-m", "pytest", *arguments]
+    # Two files of tests at a time, unless the caller says how (or measures speed, which wants the machine alone).
+    own = any(option.startswith(("-n", "--dist", "-p", "--benchmark", "--pdb")) or "benchmark" in option for option in arguments)
+    together = [] if own else ["-n", "2", "--dist", "loadfile", "--benchmark-disable"]
+    return [venv_python(), "-m", "pytest", *together, *arguments]
 
 
 def main(arguments):
