@@ -26,7 +26,10 @@ TOP = {
 
 # Packages that are imported under another name, or only by a library that we call.
 OTHER_NAMES = {"yaml": "pyyaml", "markdown-it": "markdown-it-py", "sklearn": "scikit-learn", "pil": "pillow"}
-USED_BY_LIBRARIES = {"h5netcdf", "h5py", "s3fs", "pytest-timeout", "pytest-xdist", "pytest-benchmark", "pytest-playwright", "ruff", "moto", "hypothesis"}
+USED_BY_LIBRARIES = {
+    "h5netcdf", "h5py", "s3fs", "pytest-timeout", "pytest-xdist",
+    "pytest-benchmark", "pytest-playwright", "ruff", "moto", "hypothesis",
+}  # fmt: skip
 
 
 def tracked(repository: Path) -> list[Path]:
