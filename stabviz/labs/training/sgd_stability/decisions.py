@@ -74,8 +74,8 @@ def undecided(reason: str, measured: str = "") -> Verdict:
 
 
 def waiting(ds: xr.Dataset) -> Verdict:
-    """Open: nothing has converged (yet)."""
-    return undecided(f"not converged: loss {number(final(ds, 'loss').min())}")
+    """Open: not at a minimum (yet)."""
+    return undecided(f"not converged: loss {number(final(ds, 'loss').max())}")
 
 
 def one_sample(ds: xr.Dataset) -> bool:

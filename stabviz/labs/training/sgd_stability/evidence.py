@@ -57,14 +57,14 @@ LABEL_NOISE = Study(
     controls=SMALL_NET,
     axes={
         "setting": {
-            "η = 5e-4, δ = 3": {"learning_rate": 5e-4, "label_noise": 3.0, "noise_steps": 40_000, "steps": 60_000},
+            "η = 5e-4, δ = 3": {"learning_rate": 5e-4, "label_noise": 3.0, "noise_steps": 40_000, "steps": 100_000},
             "η = 2e-3, δ = 1.5": {"learning_rate": 2e-3, "label_noise": 1.5, "noise_steps": 20_000, "steps": 40_000},
         },
         "noise": range(6),
     },
     frames=20, asked=("label_drift",), keep=("loss", "trace", "bound"),
 )  # fmt: skip
-"""Noise on the labels for a while, then 20 000 steps without it, so that the trace is read at rest."""
+"""Noise on the labels for a while, then steps without it, so that the trace is read at rest."""
 
 LABEL_NOISE_BIG = Study(
     preset="label-noise", axes={"label_noise": (0.0, 1.0, 3.0)}, steps=150_000, frames=20, keep=("loss", "trace", "bound")
@@ -74,7 +74,10 @@ EDGE = Study(preset="edge", axes={"learning_rate": (0.005, 0.012, 0.0175)}, fram
 
 LARGE_STEPS = Study(
     preset="large-steps",
-    axes={"optimiser": {"SGD": {}, "GD": gd(20)}, "learning_rate": tuple(float(f"{x:.3g}") for x in 10 ** np.arange(-2, 0.01, 0.2))},
+    axes={
+        "optimiser": {"SGD": {}, "GD": gd(20)},
+        "learning_rate": (*(float(f"{x:.3g}") for x in 10 ** np.arange(-2, -0.19, 0.2)), 0.7, 0.8, 0.9, 1.0, 1.26, 1.58),
+    },
     frames=40, keep=(*LOSSES, "mirror_residual"),
 )  # fmt: skip
 
