@@ -307,6 +307,9 @@ class LabPage:
         self._touch(lambda run: run.kick(name, wait=False, **(args or {})))
 
     def _touch(self, do: Any) -> None:
+        heir = self._heir()
+        if heir is not None:  # of a touch just before this one
+            self._follow_to(heir)
         run = self.run
         assert run is not None
         self._touched = run, run.successor
@@ -345,9 +348,6 @@ class LabPage:
             self._step()
         elif key == "0":
             self.reset()
-        elif key == "k":
-            first = self.controls.kicks[0] if self.controls.kicks else {"name": "kick"}
-            self._kick(first["name"])
         elif key == "f":
             self.scrubber.follow = not self.scrubber.follow
             self._follow(self.scrubber.follow)

@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import toy_lab
@@ -64,6 +65,11 @@ def wait_until(fact, seconds: float = 60, between=lambda: None) -> bool:
 @pytest.mark.parametrize(("query", "sessions"), [({"lab": "toy", "steps": "400", "frames": "40"}, 4), (SMALL, 2)])
 def test_closed_sessions_leave_nothing(served, query, sessions):
     """Every page, component and plot of sessions that ran a simulation is gone once they are closed."""
+    with ThreadPoolExecutor(1) as outside:  # Bokeh's client starts a loop, and a browser of other tests may keep one in this thread
+        outside.submit(_come_and_go, served, query, sessions).result()
+
+
+def _come_and_go(served, query, sessions):
     address, pages, parts = served
     for seed in range(sessions):
         session = pull_session(url=address, arguments={**query, "seed": str(seed)})

@@ -53,7 +53,7 @@ def test_streamed_and_stored_run_against_bare_scan(benchmark, tmp_path):
 
     Dear observables, which have a cadence and a price of their own, are left out.
     """
-    system = type("Plain", (DiagonalNet,), {name: None for name in watches(DiagonalNet)})()
+    system = type("Plain", (DiagonalNet,), dict.fromkeys(watches(DiagonalNet)))()
     plan = Plan(system, schedule=Schedule(100_000, 200))
     go = bare(plan)
     scheduler = Scheduler(sv.Store(tmp_path))

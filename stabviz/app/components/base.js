@@ -53,7 +53,7 @@ function throttle(fn, ms) {
 }
 
 const count = n => Math.round(n).toLocaleString("en-US")
-function round(v, digits) { return v === 0 || !isFinite(v) ? v : Number(v.toPrecision(digits)) }
+function round(value, digits) { const v = Number(value); return v === 0 || !isFinite(v) ? v : Number(v.toPrecision(digits)) }
 function short(v, digits = 4) {
   if (!isFinite(v)) return v > 0 ? "∞" : v < 0 ? "−∞" : "not a number"
   const r = round(v, digits), a = Math.abs(r)

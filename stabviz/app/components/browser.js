@@ -17,8 +17,8 @@ export function render({ model }) {
     if (e.ctrlKey || e.metaKey || e.altKey || e.repeat || typing(e)) return
     if (!model.keys.includes(e.key)) return
     e.preventDefault()
-    if (e.key === "k") document.dispatchEvent(new CustomEvent("stabviz:kick"))
-    send("key", { key: e.key })
+    if (e.key === "k") document.dispatchEvent(new CustomEvent("stabviz:kick"))  // the controls know which kick, and how hard
+    else send("key", { key: e.key })
   })
   listen(document, "stabviz:theme", e => send("theme", { name: e.detail }))
   listen(document, "visibilitychange", () => send("awake", { on: !document.hidden }))

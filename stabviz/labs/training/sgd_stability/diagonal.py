@@ -149,7 +149,7 @@ class DiagonalNet(Trained):
         return x @ (theta["a"] * theta["b"])
 
     def pull(self, theta: dict[str, Array], x: Array, r: Array) -> dict[str, Array]:
-        g = x.T @ r / r.shape[0]
+        g = r @ x / r.shape[0]  # in a loop half as dear as x.T @ r
         return {"a": theta["b"] * g, "b": theta["a"] * g}
 
     def gram(self, problem: dict[str, Any], theta: dict[str, Array]) -> Array:
@@ -169,7 +169,7 @@ class DiagonalNet(Trained):
         """From the one-sided start: the weights, and the sums of the mirror increments beside them."""
         if self.start != "one-sided":
             return theta
-        plus, minus = theory.mirror_increments(rate * (x.T @ residual) / residual.shape[0])
+        plus, minus = theory.mirror_increments(rate * (residual @ x) / residual.shape[0])
         return theta | {"q_plus": state["q_plus"] + plus, "q_minus": state["q_minus"] + minus}
 
     # -- what is seen -------------------------------------------------------------------------------------------------

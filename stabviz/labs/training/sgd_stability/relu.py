@@ -87,7 +87,7 @@ class ReluNet(Trained):
     def pull(self, theta: dict[str, Array], x: Array, r: Array) -> dict[str, Array]:
         z = x @ theta["w"].T
         back = jnp.where(z > 0, theta["a"][None, :] * r[:, None], 0.0)
-        return {"a": jax.nn.relu(z).T @ r / r.shape[0], "w": back.T @ x / r.shape[0]}
+        return {"a": r @ jax.nn.relu(z) / r.shape[0], "w": back.T @ x / r.shape[0]}
 
     def gram(self, problem: dict[str, Any], theta: dict[str, Array]) -> Array:
         return theory.gram_relu(problem["x"], problem["xx"], theta["a"], theta["w"])
