@@ -58,10 +58,10 @@ def draw_trace(ds: xr.Dataset) -> Any:
         label(right, place, f"{name} = {number(v[-1])}", colour, bold=name != "2/η")
         for place, name, v, colour in zip(places, names, shown, colours, strict=False)
     ]
-    words, inside = "least trace of this function: reached only when balanced", low * (high / low) ** 0.07
+    words, inside = "least trace of this function", low * (high / low) ** 0.07
     seen = np.nan_to_num(floor).max() > inside
     parts.append(label(1.3 if logarithmic(ds) else 0.02 * x[-1] + 1, inside if seen else np.nan, words, "soft"))
-    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds, 0.15))
+    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds, 0.3))
 
 
 def say_trace(ds: xr.Dataset) -> str:
