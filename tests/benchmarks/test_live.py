@@ -33,7 +33,8 @@ def test_assigning_a_frame_against_a_holoviews_update(benchmark, dataset, view):
     picture = Picture(chosen)
     frames = [picture.draw(i, part) for i, part in enumerate(parts)]
     slot = Slot(chosen)
-    slot.show(frames[0], follow=True)
+    slot.make(frames[0])
+    assert slot.show(frames[0], follow=True)
     root = slot.box.get_root()
     assert root is not None and slot.figure is not None
 

@@ -35,16 +35,20 @@ def over(name, values):
     return {name: np.asarray(values)}
 
 
+DOWN = np.array([100.0, 10, 1, 1e-3, 1e-9])
+
 CASES = [
     ("trace_bound", made(trace=100.0, bound=102.0), True),
     ("trace_bound", made(trace=100.0, bound=90.0), False),
     ("trace_bound", made(trace=100.0, bound=90.0, loss=1e-2), None),
     ("trace_bound", made(trace=100.0, bound=90.0, p=0.0), None),
     ("trace_bound", made(trace=100.0, bound=102.0, status="diverged"), None),
-    ("hugging", made(trace=np.array([600.0, 500, 300, 235, 230]), bound=250.0), True),
-    ("hugging", made(trace=np.array([600.0, 500, 300, 200, 180]), bound=250.0), False),
-    ("hugging", made(trace=np.array([200.0, 200, 200, 200, 200]), bound=250.0), None),
-    ("hugging", made(trace=30.0, bound=25.0), None),
+    ("hugging", made(trace=np.array([600.0, 500, 300, 235, 230]), bound=250.0, loss=DOWN), True),
+    ("hugging", made(trace=np.array([600.0, 500, 300, 200, 180]), bound=250.0, loss=DOWN), False),
+    ("hugging", made(trace=np.array([600.0, 500, 300, 200, 180]), bound=250.0), None),
+    ("hugging", made(trace=np.array([600.0, 500, 300, 200, 180]), bound=250.0, loss=DOWN, clipped=0.0), None),
+    ("hugging", made(trace=np.array([200.0, 200, 200, 200, 200]), bound=250.0, loss=DOWN), None),
+    ("hugging", made(trace=30.0, bound=25.0, loss=DOWN), None),
     ("trace_falls", made(over("learning_rate", [0.1, 0.2, 0.4]), trace=[9.0, 5.0, 1.0]), True),
     ("trace_falls", made(over("learning_rate", [0.1, 0.2, 0.4]), trace=[9.0, 8.9, 1.0]), False),
     ("gd_control", made(trace=580.0, bound=20.0, sharpness=8.0, p=0.0), True),

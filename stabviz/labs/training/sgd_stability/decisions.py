@@ -108,6 +108,10 @@ def hugging(ds: xr.Dataset) -> Verdict:
     inside = (eta >= 0.0039) & (eta <= 0.0101)
     if not bool(inside.any()):
         return undecided("says something of η from 0.004 to 0.01 only")
+    if bool((ds["loss"].isel(step=0) < CONVERGED).all()):
+        return undecided("says something of the way down, not of a start at a minimum")
+    if "clipped" in ds and not bool((ds["clipped"] > 0).any()):
+        return undecided("needs the clip, which slows the first steps")
     above = ds["trace"].isel(step=0) > ds["bound"].isel(step=0)
     if not bool((inside & above).any()):
         return undecided("needs a start above 2/η")

@@ -103,7 +103,7 @@ def draw_loss(ds: xr.Dataset) -> Any:
         line(x, theory, "edge", "ρᵗ", dash="dashed"),
         line(x, loss, "ink", "loss", width=2),
         hv.Points((x, marks), ["step", "clipped"]).opts(color=COLORS["edge"], size=3, marker="dash"),
-        label(*_beside(x, theory), "ρᵗ, theory ", "edge", "right"),
+        label(*_beside(x, theory), "ρᵗ ", "edge", "right"),
         label(x[0], low * (high / low) ** 0.1 if clipped.any() else np.nan, "steps clipped", "edge"),
     ]
     return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **step_axis(ds, 0.02))
