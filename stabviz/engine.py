@@ -252,6 +252,26 @@ def _leaves(tree: Any) -> list[tuple[str, tuple[int, ...], str]]:
     return [(jax.tree_util.keystr(p) or "state", x.shape, str(x.dtype)) for p, x in jax.tree_util.tree_leaves_with_path(tree)]
 
 
+class Program:
+    """A compiled program. Those that call LAPACK run one at a time in a process.
+
+    jaxlib spreads a batch of factorisations over the pool that also runs the loops around them, and waits: two such
+    programs at once wait for each other for ever (jaxlib 0.10.2).
+    """
+
+    _alone = threading.Lock()
+
+    def __init__(self, run: Callable[..., Any], lapack: bool):
+        self._run, self.lapack = run, lapack
+
+    def __call__(self, *args: Any) -> Any:
+        """Run it. Returns at once, unless it calls LAPACK."""
+        if not self.lapack:
+            return self._run(*args)
+        with self._alone:
+            return jax.block_until_ready(self._run(*args))
+
+
 class Compiled:
     """Compiled programs by what they depend on; the least recently used go first. Safe from any thread."""
 
@@ -276,7 +296,8 @@ class Compiled:
             with self._lock:
                 if key in self._programs:
                     return self._programs[key]
-            program = jax.jit(functools.partial(f, **static)).lower(*args).compile()
+            lowered = jax.jit(functools.partial(f, **static)).lower(*args)
+            program = Program(lowered.compile(), "lapack" in lowered.as_text())
             with self._lock:
                 self.count += 1
                 self._programs[key] = program
