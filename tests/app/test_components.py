@@ -185,14 +185,14 @@ def test_run_bar_says_what_the_button_does(page, lab):
 def test_shortcuts_are_for_the_page_and_not_for_text(page, lab):
     page.keyboard.press("r")
     page.keyboard.press("k")
-    until(page, lambda: lab.heard("kick") and len(lab.heard("key")) == 2)
+    until(page, lambda: lab.heard("kick") and lab.heard("key"))
     assert lab.heard("kick") == [{"name": "kick", "args": {"size": 0.001}}]
     page.get_by_role("textbox", name="learning rate").focus()
     page.keyboard.press("r")
     page.keyboard.press("Escape")
     page.keyboard.press("s")
-    until(page, lambda: len(lab.heard("key")) == 3)
-    assert [f["key"] for f in lab.heard("key")] == ["r", "k", "s"]
+    until(page, lambda: len(lab.heard("key")) == 2)
+    assert [f["key"] for f in lab.heard("key")] == ["r", "s"]  # the key of a kick is heard as that kick, once
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.name") == "q"
 

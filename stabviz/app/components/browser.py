@@ -5,7 +5,7 @@ Parameters
     theme     "light" | "dark": what the visitor sees; the session's figures are given it by the shell
     views     slugs of the ViewFrames that are on the screen
     awake     bool: the tab is visible
-    keys      single keys that are sent
+    keys      single keys that are sent ("k" goes to the controls, which send the kick)
 Methods
     push(query)   a new history entry (another page of the app)
     copy(text)    to the clipboard
