@@ -213,7 +213,7 @@ def draw_spectrum(ds: xr.Dataset) -> Any:
     parts = [
         line(*bars, "stable", "bars", width=4),
         line([0.2, right], [bound, bound], "lost", "2/η", dash="dashed"),
-        label(right, bound * (high / low) ** 0.06, f"2/η = {number(bound)}", "lost", "right"),
+        label(right - 0.5, bound * (high / low) ** 0.06, f"2/η = {number(bound)}", "lost", "right"),
     ]
     limits = {"xlim": (0.2, right), "ylim": (low, high)}
     return hv.Overlay(parts).opts(logy=True, logx=False, xlabel="eigenvalue, largest first", ylabel="", **limits)
