@@ -222,8 +222,3 @@ def moment(figure: Plot, at: float | None) -> Span:
     else:
         line.update(location=float(at), visible=True)
     return line
-
-
-def hide_title(element: Any) -> Any:
-    """The element without a title of its own: the card has one."""
-    return element.opts(title="")

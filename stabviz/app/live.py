@@ -150,15 +150,6 @@ def data_only(draw: Callable[[xr.Dataset], Any], dataset: xr.Dataset) -> tuple[A
         _local.asked = None
 
 
-def axes_of(element: Any) -> dict[str, Any]:
-    """What an element with options asks of the axes."""
-    asked: dict[str, Any] = {}
-    for part in [*flat(element), element]:
-        options = hv.Store.lookup_options("bokeh", part, "plot").kwargs
-        asked.update({name: options[name] for name in AXES if options.get(name) is not None})
-    return asked
-
-
 def limits(element: Any, axis: str, asked: dict[str, Any]) -> tuple[float, float] | None:
     """The range that an axis should have: what the view asks for, else the data's with a margin."""
     low, high = asked.get(f"{axis}lim") or (None, None)

@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from stabviz.app.components import Words
 from stabviz.app.text import mathml
+from stabviz.store import write_netcdf
 
 if TYPE_CHECKING:
     from stabviz.app.lab_page import LabPage
@@ -137,10 +138,5 @@ class Parts:
             return io.BytesIO()
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "run.nc"
-            export(run.dataset, path)
+            write_netcdf(run.dataset, path)
             return io.BytesIO(path.read_bytes())
-
-
-def export(dataset: Any, path: pathlib.Path) -> None:
-    """A Dataset as netCDF."""
-    dataset.to_netcdf(path, engine="h5netcdf", invalid_netcdf=any(v.dtype.kind in "bc" for v in dataset.variables.values()))

@@ -100,17 +100,14 @@ class Store:
 
     def export(self, run_id: str, path: str | os.PathLike) -> None:
         """Write the committed rows as a netCDF-4 file, whole or not at all; `xr.open_dataset(path, engine="h5netcdf")` reads it."""
-        dataset = self.open(run_id).drop_encoding()
+        dataset = self.open(run_id)
         path = Path(path).expanduser()
         with sentences(str(path), f"exporting the run {run_id}"):
             if path.is_dir() or not path.parent.is_dir():
                 raise StoreError(f"{path} is a folder, or lies in none: give the name of a file in a folder that exists.")
-            for variable in dataset.variables.values():
-                if variable.dtype.kind in "fc":
-                    variable.encoding["_FillValue"] = None  # NaN is a value here, not a gap
             fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
             try:
-                dataset.to_netcdf(fresh, engine="h5netcdf", invalid_netcdf=True)
+                write_netcdf(dataset, fresh)
                 fresh.replace(path)
             finally:
                 fresh.unlink(missing_ok=True)
@@ -181,3 +178,12 @@ def _options_from_environment() -> dict[str, Any]:
 
 def _rebuilt(url: str, read_only: bool, options: dict[str, Any] | None) -> Store:
     return Store(url, read_only=read_only, storage_options=options)
+
+
+def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
+    """A run's Dataset as a netCDF-4 file; complex numbers and bools travel too."""
+    dataset = dataset.drop_encoding()
+    for variable in dataset.variables.values():
+        if variable.dtype.kind in "fc":
+            variable.encoding["_FillValue"] = None  # NaN is a value here, not a gap
+    dataset.to_netcdf(path, engine="h5netcdf", invalid_netcdf=True)

@@ -9,10 +9,19 @@ import xarray as xr
 from bokeh.models import ColumnDataSource, Span
 
 from stabviz.app import live
-from stabviz.app.live import Picture, Slot, axes_of, data_only, flat, limits, narrow, parts
+from stabviz.app.live import Picture, Slot, data_only, flat, limits, narrow, parts
 from stabviz.lab import View
 
 hv.extension("bokeh")
+
+
+def axes_of(element) -> dict:
+    """What an element with options asks of the axes."""
+    asked: dict = {}
+    for part in [*flat(element), element]:
+        options = hv.Store.lookup_options("bokeh", part, "plot").kwargs
+        asked.update({name: options[name] for name in live.AXES if options.get(name) is not None})
+    return asked
 
 
 def data(n: int) -> xr.Dataset:
