@@ -186,4 +186,5 @@ def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
     for variable in dataset.variables.values():
         if variable.dtype.kind in "fc":
             variable.encoding["_FillValue"] = None  # NaN is a value here, not a gap
-    dataset.to_netcdf(path, engine="h5netcdf", invalid_netcdf=True)
+    beyond = any(variable.dtype.kind in "bc" or variable.dtype == "float16" for variable in dataset.variables.values())
+    dataset.to_netcdf(path, engine="h5netcdf", invalid_netcdf=beyond)  # plain where it can be: other tools read it then
