@@ -10,6 +10,7 @@ import difflib
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import pathlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,10 @@ WINGS = {
     "training": "Training", "chaos": "Chaos", "galaxies": "Galaxies", "pde": "PDE",
     "robustness": "Robustness", "topology": "Topology", "control": "Control", "generative": "Generative",
 }  # fmt: skip
+
+
+class MissingPackage(ImportError):
+    """A lab needs a package that is not installed; the message says which, and how to install it."""
 
 
 class UnknownLab(LookupError):
@@ -208,14 +213,17 @@ class Lab:
     """One paper's laboratory. Made once in `labs/WING/SLUG/__init__.py` as `lab`.
 
     The rest of the folder loads when used: `system.py` (`SYSTEMS`), `views.py` (`VIEWS`), `claims.py` (`CLAIMS`,
-    `EXPERIMENTS`), `text.md`, `thumbnail.svg`.
+    `EXPERIMENTS`), `text.md`, `thumbnail.svg`. `requires`: packages that it needs beyond stabviz's own, module -> what
+    pip installs (`{"sklearn": "scikit-learn"}`).
     """
 
     def __init__(self, package: str, *, title: str, wing: str, tagline: str, paper: Paper, primary: Sequence[str] = (),
-                 presets: Mapping[str, Preset] | None = None, order: int = 100):  # fmt: skip
+                 presets: Mapping[str, Preset] | None = None, order: int = 100,
+                 requires: Mapping[str, str] | None = None):  # fmt: skip
         self.package, self.title, self.wing, self.tagline, self.paper = package, title, wing, tagline, paper
         self.primary, self.order = tuple(primary), order
         self.presets: dict[str, Preset] = dict(presets or {})
+        self.requires: dict[str, str] = dict(requires or {})
         self.slug = package.rpartition(".")[2]
 
     def __repr__(self) -> str:
@@ -233,9 +241,21 @@ class Lab:
         """The lab's folder."""
         return pathlib.Path(importlib.import_module(self.package).__file__ or ".").parent
 
+    @property
+    def missing(self) -> str:
+        """What it needs and is not installed, as one sentence; "" when all is there."""
+        absent = [package for module, package in self.requires.items() if importlib.util.find_spec(module) is None]
+        return f"{self.title} needs {' and '.join(absent)}, not installed here: pip install {' '.join(absent)}." if absent else ""
+
     @functools.cached_property
     def systems(self) -> dict[str, type[System]]:
-        """Its Systems by name, the default one first."""
+        """Its Systems by name, the default one first.
+
+        Raises:
+            MissingPackage: a package that it `requires` is not installed.
+        """
+        if self.missing:
+            raise MissingPackage(self.missing)
         return dict(self._module("system").SYSTEMS)
 
     @functools.cached_property
@@ -313,10 +333,15 @@ class Lab:
     def plan(self, system: str | None = None, preset: str | None = None, seed: Any = None, steps: int | None = None,
              frames: int | None = None, spacing: str | None = None, seeds: Mapping[str, int] | None = None,
              interventions: Sequence[Any] | None = None, asked: Sequence[str] = (), keep: Sequence[str] | None = None,
-             **controls: Any) -> Plan:  # fmt: skip
-        """The plan of a run: a preset, then what is given on top of it."""
+             more: Sequence[tuple[int, int, str]] = (), **controls: Any) -> Plan:  # fmt: skip
+        """The plan of a run: a preset, then what is given on top of it.
+
+        `interventions`: `(step, "set", {control: value})` or `(step, "kick", {"name": ..., ...})`. `more`: stretches that
+        continue the run, each `(steps, frames, spacing)`.
+        """
         from .carry_out import schedule_for
         from .plan import Intervention, Plan
+        from .system import Schedule, Segment
 
         chosen = self.preset(preset)
         length = steps if steps is not None else chosen.steps
@@ -325,18 +350,22 @@ class Lab:
         first: Any = lambda *values: next((v for v in values if v is not None), None)  # noqa: E731
         made = self.system(system, preset, **controls)
         planned = interventions if interventions is not None else chosen.interventions
+        schedule = schedule_for(made, length, first(frames, chosen.frames), first(spacing, chosen.spacing))
         return Plan(
             made, lab=self.slug, name=self.system_name(system or chosen.system), seed=first(seed, chosen.seed, 0),
             seeds=tuple((seeds or {}).items()),
-            schedule=schedule_for(made, length, first(frames, chosen.frames), first(spacing, chosen.spacing)),
+            schedule=Schedule(segments=(*schedule.segments, *(Segment(*stretch) for stretch in more))),
             interventions=tuple(i if isinstance(i, Intervention) else Intervention(*i) for i in planned),
             asked=tuple(asked), keep=None if keep is None else tuple(keep),
         )  # fmt: skip
 
     def run(self, preset: str | None = None, seed: Any = None, steps: int | None = None, frames: int | None = None,
-            store: Any = None, system: str | None = None, scheduler: Scheduler | None = None, **controls: Any) -> Run:  # fmt: skip
-        """Start a run, or find it: identical runs are one, and a finished one is replayed from the store. Returns at once."""
-        return _scheduler(scheduler, store).submit(self.plan(system, preset, seed, steps, frames, **controls), lab=self)
+            store: Any = None, system: str | None = None, scheduler: Scheduler | None = None, **more: Any) -> Run:  # fmt: skip
+        """Start a run, or find it: identical runs are one, and a finished one is replayed from the store. Returns at once.
+
+        `more`: controls, and whatever else `plan` takes (`spacing`, `interventions`, ...).
+        """
+        return _scheduler(scheduler, store).submit(self.plan(system, preset, seed, steps, frames, **more), lab=self)
 
     def judge(self, dataset: Any) -> list[Judged]:
         """Each claim with its verdict on one run's Dataset."""

@@ -315,6 +315,14 @@ def test_a_store_that_cannot_be_written_is_said_and_the_result_still_shown(toy, 
 # What cannot be --------------------------------------------------------------------------------------------------------------
 
 
+def test_a_lab_whose_package_is_absent_says_so_and_the_others_work(toy, capsys, monkeypatch):
+    found = sys.modules["stabviz.lab"].lab("toy")
+    monkeypatch.setattr(found, "requires", {"no_such_module": "no-such"})
+    monkeypatch.delitem(vars(found), "systems", raising=False)
+    assert sentence(capsys, "run", "toy") == "Toy needs no-such, not installed here: pip install no-such."
+    assert ask(capsys, "labs")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -346,6 +354,8 @@ def test_a_store_that_cannot_be_written_is_said_and_the_result_still_shown(toy, 
         ("run toy --set 5:size=2", "size acts at reset only"),
         ("run toy --set 500:rate=1", "comes after the last step, 100"),
         ("run toy --kick soon", "step of --kick cannot be 'soon'"),
+        ("run toy --more 5", "STEPS:FRAMES:SPACING"),
+        ("run toy --more 5:2:cubic", "linear, log"),
         ("run toy --kick 5:psh", "did you mean push"),
         ("run toy --kick 5:push:sgma=1", "did you mean sigma?"),
         ("run toy --kick 5:push:sigma=7", "sigma cannot be 7"),

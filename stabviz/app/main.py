@@ -41,6 +41,8 @@ def build(scheduler: Scheduler | None = None) -> Any:
         found = lab(slug)
     except UnknownLab as error:
         return not_found(str(error))
+    if found.missing:
+        return not_found(found.missing)
     return lab_page(found, scheduler or default_scheduler())
 
 

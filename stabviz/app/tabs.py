@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from stabviz.app.components import Words
 from stabviz.app.text import mathml
+from stabviz.reproduce import cell, command
 from stabviz.store import write_netcdf
 
 if TYPE_CHECKING:
@@ -43,47 +44,6 @@ def theory_html(lab: Lab) -> str:
     authors = paper.authors if isinstance(paper.authors, str) else ", ".join(paper.authors)
     source = f"{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}"
     return f'<article class="prose">{html}<p class="source">{source}</p></article>'
-
-
-def cell(lab: Lab, state: Any) -> str:
-    """The notebook cell that reproduces the run."""
-    changed = _changed(lab, state)
-    words = [f"system={state.system!r}"] if state.system != next(iter(lab.systems)) else []
-    words += [f"{name}={value!r}" for name, value in changed.items()]
-    words += [f"seed={state.seed}", f"steps={state.steps}", f"frames={state.frames}"]
-    lines = ["import stabviz as sv", "", f'lab = sv.lab("{lab.slug}")', f"run = lab.run({', '.join(words)})"]
-    for touch in state.touches:
-        values = ", ".join(f"{k}={v!r}" for k, v in touch.what)
-        lines.append(f"# at step {touch.step}: {'turned' if touch.kind == 'set' else 'kicked'} {values}")
-    return "\n".join([*lines, "run.wait().dataset"])
-
-
-def command(lab: Lab, state: Any) -> str:
-    """The command that reproduces the run."""
-    from stabviz.system import controls
-
-    specs = controls(lab.system_class(state.system))
-    words = ["stabviz", "run", lab.slug]
-    if state.system != next(iter(lab.systems)):
-        words += ["--system", state.system]
-    for name, value in _changed(lab, state).items():
-        words += [f"--{name.replace('_', '-')}", specs[name].format(value)]
-    words += ["--seed", str(state.seed), "--steps", str(state.steps), "--frames", str(state.frames)]
-    for touch in state.touches:
-        values = touch.values
-        if touch.kind == "set":
-            words += [f"--set {touch.step}:{name}={specs[name].format(v)}" for name, v in values.items()]
-        else:
-            name = values.pop("name")
-            words.append(f"--kick {touch.step}:{name}" + "".join(f":{k}={v}" for k, v in values.items()))
-    return " ".join(words)
-
-
-def _changed(lab: Lab, state: Any) -> dict[str, Any]:
-    from stabviz.system import controls
-
-    specs = controls(lab.system_class(state.system))
-    return {name: value for name, value in state.values.items() if value != specs[name].default}
 
 
 class Parts:
@@ -118,7 +78,8 @@ class Parts:
         if self._open != "data":
             return
         page = self._page
-        blocks = [("In a notebook", cell(self._lab, page.state)), ("On the command line", command(self._lab, page.state))]
+        plan = page.run.plan if page.run is not None else page.plan()
+        blocks = [("In a notebook", cell(self._lab, plan)), ("On the command line", command(self._lab, plan))] if plan else []
         self.reproduce.object = (
             '<div class="prose">' + "".join(f"<h2>{t}</h2><pre><code>{escape(c)}</code></pre>" for t, c in blocks) + "</div>"
         )

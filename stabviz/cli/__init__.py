@@ -21,7 +21,7 @@ from .texts import INTERRUPTED, OK, WRONG, Refused, near, option, printable, who
 if TYPE_CHECKING:
     from ..control import Control
 
-RUN_OPTIONS = ("preset", "system", "seed", "steps", "frames", "set", "kick", "resume", "store", "help")
+RUN_OPTIONS = ("preset", "system", "seed", "steps", "frames", "spacing", "more", "set", "kick", "resume", "store", "help")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,10 +75,11 @@ def _expected() -> tuple[type[Exception], ...]:
     """Errors whose message is a sentence for people."""
     from ..control import ControlError
     from ..job import RunError
+    from ..lab import MissingPackage
     from ..record import TooLarge
     from ..store import StoreError
 
-    return ControlError, RunError, StoreError, TooLarge
+    return ControlError, MissingPackage, RunError, StoreError, TooLarge
 
 
 def _normal(argv: Sequence[str]) -> list[str]:
@@ -141,9 +142,11 @@ def _run_options(parser: _Parser, words: Sequence[str]) -> None:
     parser.add_argument("--seed", metavar="N", help="whole number; gives problem, initial state and noise")
     parser.add_argument("--steps", metavar="N", help="length of the run")
     parser.add_argument("--frames", metavar="N", help="recorded steps")
+    parser.add_argument("--spacing", metavar="NAME", help="of the recorded steps: linear or log")
     several: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--set", metavar="STEP:NAME=VALUE", help="turn a control after that step (may be repeated)", **several)
     parser.add_argument("--kick", metavar="STEP[:NAME[:ARG=VALUE,...]]", help="kick the state after that step (may be repeated)", **several)
+    parser.add_argument("--more", metavar="STEPS:FRAMES:SPACING", help="continue it by such a stretch (may be repeated)", **several)
     parser.add_argument("--resume", metavar="ID", help="go on with a run that was paused or broken off")
     if len(words) < 2 or words[0] != "run" or words[1].startswith("-"):
         return

@@ -42,10 +42,19 @@ def _plan(args: argparse.Namespace) -> Plan:
     turned = {name[8:]: value for name, value in vars(args).items() if name.startswith("control_") and value is not None}
     turned = {name: value if isinstance(value, bool) else specs[name].parse(value) for name, value in turned.items()}
     given: dict[str, Any] = {name: whole(text, name) for name in ("steps", "frames") if (text := getattr(args, name)) is not None}
+    given |= {"spacing": args.spacing, "more": [_stretch(text) for text in args.more]}
     planned = [_set(text, specs) for text in args.set] + [_kick(text, cls) for text in args.kick]
     if planned:
         given["interventions"] = [Intervention(*i) for i in chosen.preset(args.preset).interventions] + planned
     return chosen.plan(system=args.system, preset=args.preset, seed=args.seed, **given, **turned)
+
+
+def _stretch(text: str) -> tuple[int, int, str]:
+    """`STEPS:FRAMES:SPACING` as a stretch that continues a run."""
+    steps, frames, spacing, *rest = (*text.split(":"), "", "")
+    if any(rest) or not frames:
+        raise Refused(f"--more cannot be {text[:60]!r}: it takes STEPS:FRAMES:SPACING, such as 1000:100:linear.")
+    return whole(steps, "steps of --more"), whole(frames, "frames of --more"), spacing or "linear"
 
 
 def _set(text: str, specs: dict[str, Control]) -> Intervention:
