@@ -135,7 +135,7 @@ def test_what_is_declared_is_used(repository):
 LAYERS = (
     {"app", "report"},
     {"labs"},
-    {"lab"},
+    {"lab", "reproduce"},
     {"instruments", "systems"},
     {"studies", "study_run", "table", "run", "scheduler", "store", "keeping"},
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks"},
