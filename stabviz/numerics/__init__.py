@@ -1,0 +1,1 @@
+"""What several labs and instruments share and no library has. Pure functions; nothing here knows a System."""
