@@ -16,6 +16,8 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .colors import COLORS as COLORS
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -25,12 +27,6 @@ if TYPE_CHECKING:
     from .studies import Study
     from .study_run import StudyRun
     from .system import System
-
-COLORS = {
-    "ground": "#f7f7f4", "sheet": "#ffffff", "ink": "#16202b", "soft": "#5a6672", "faint": "#8b95a0", "line": "#e2e3de",
-    "rule": "#ecede8", "tint": "#e8f0f5", "stable": "#1f6f9e", "edge": "#b7791f", "lost": "#c2472f", "second": "#5c7f3a",
-}  # fmt: skip
-"""Colours by meaning, light theme: `stable` contracts and holds, `lost` grows and fails, `edge` is on the border, `faint` is undecided."""
 
 WINGS = {
     "training": "Training", "chaos": "Chaos", "galaxies": "Galaxies", "pde": "PDE",

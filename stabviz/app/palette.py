@@ -7,67 +7,34 @@ token (alone, in a list, in a data column used as colour) for the dark one: a fe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal
 
-import numpy as np
 from bokeh.core.property.vectorization import Value
 from bokeh.model import Model
 from bokeh.models import GlyphRenderer
 
+from stabviz.colors import COLORS, RAMPS, ramp
+
 Theme = Literal["light", "dark"]
 
-TOKENS: dict[str, tuple[str, str]] = {  # name: (light, dark); the same table as the head of theme.css
-    "ground": ("#f7f7f4", "#10161d"),
-    "sheet": ("#ffffff", "#171f28"),
-    "ink": ("#16202b", "#e6ebf0"),
-    "soft": ("#5a6672", "#9aa7b4"),
-    "faint": ("#8b95a0", "#6d7a87"),
-    "line": ("#e2e3de", "#27313c"),
-    "rule": ("#ecede8", "#212a34"),
-    "stable": ("#1f6f9e", "#5bb0e0"),
-    "edge": ("#b7791f", "#e0ab52"),
-    "lost": ("#c2472f", "#ef7a5f"),
-    "second": ("#5c7f3a", "#a3c97a"),
-    "third": ("#7a5aa6", "#b79be0"),
-    "fourth": ("#1d8a80", "#5fc7ba"),
-    "fifth": ("#a8507e", "#e08fb8"),
-    "tint": ("#e8f0f5", "#1c2a36"),
-}
-LIGHT = {name: light for name, (light, _) in TOKENS.items()}
-DARK = {name: dark for name, (_, dark) in TOKENS.items()}
+DARK = {
+    "ground": "#10161d", "sheet": "#171f28", "ink": "#e6ebf0", "soft": "#9aa7b4", "faint": "#6d7a87", "line": "#27313c",
+    "rule": "#212a34", "stable": "#5bb0e0", "edge": "#e0ab52", "lost": "#ef7a5f", "second": "#a3c97a", "third": "#b79be0",
+    "fourth": "#5fc7ba", "fifth": "#e08fb8", "tint": "#1c2a36",
+}  # fmt: skip
+LIGHT = COLORS
+TOKENS = {name: (LIGHT[name], DARK[name]) for name in LIGHT}
+"""Name -> (light, dark); the same table as the head of theme.css."""
 
 _NAMED = {"black": LIGHT["ink"], "#000000": LIGHT["ink"], "white": LIGHT["sheet"]}
 _HEX = re.compile(r"#[0-9a-f]{6}([0-9a-f]{2})?\Z", re.IGNORECASE)
-_STOPS = {
-    "diverging": ("stable", "rule", "lost"),  # contracts, neither, grows
-    "sequential": ("rule", "stable"),
-    "heat": ("rule", "edge", "lost"),
-}
 
 
 def tokens(theme: Theme = "light") -> dict[str, str]:
     """The colours of a theme by name."""
     return DARK if theme == "dark" else LIGHT
-
-
-def mix(stops: Sequence[str], n: int) -> list[str]:
-    """`n` colours that pass through the given ones, evenly, in sRGB."""
-    rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in stops], float)
-    at, knots = np.linspace(0, 1, n), np.linspace(0, 1, len(stops))
-    channels = np.stack([np.interp(at, knots, rgb[:, k]) for k in range(3)], axis=1)
-    return ["#{:02x}{:02x}{:02x}".format(*(round(v) for v in row)) for row in channels]
-
-
-@lru_cache(maxsize=64)
-def _ramp(name: str, n: int, theme: Theme) -> tuple[str, ...]:
-    return tuple(mix([tokens(theme)[stop] for stop in _STOPS[name]], n))
-
-
-def ramp(name: str, n: int = 256, theme: Theme = "light") -> list[str]:
-    """A colour map of ours: "diverging" (blue, neutral, vermilion), "sequential" or "heat"."""
-    return list(_ramp(name, n, theme))
 
 
 @lru_cache(maxsize=2)
@@ -88,11 +55,11 @@ def translate(value: Any, theme: Theme) -> Any:
         return _colour(value, theme)
     if isinstance(value, (list, tuple)) and value and all(isinstance(v, str) for v in value):
         other: Theme = "light" if theme == "dark" else "dark"
-        for name in _STOPS:
-            if len(value) > 2 and tuple(value) == _ramp(name, len(value), other):
-                return ramp(name, len(value), theme)
-            if len(value) > 2 and tuple(value) == _ramp(name, len(value), other)[::-1]:
-                return ramp(name, len(value), theme)[::-1]
+        for name in RAMPS:
+            old = ramp(name, len(value), tokens(other)) if len(value) > 2 else None
+            for turn in (1, -1):
+                if list(value)[::turn] == old:
+                    return ramp(name, len(value), tokens(theme))[::turn]
         new = [_colour(v, theme) for v in value]
         return value if new == list(value) else type(value)(new)
     return value

@@ -9,8 +9,8 @@ from bokeh.models import ColumnDataSource, LinearColorMapper
 from bokeh.plotting import figure
 
 from stabviz.app import theme
-from stabviz.app.palette import DARK, LIGHT, TOKENS, mix, ramp, swap, tokens, translate
-from stabviz.lab import COLORS
+from stabviz.app.palette import DARK, LIGHT, TOKENS, swap, tokens, translate
+from stabviz.colors import mix, ramp
 
 
 def declared(block: str) -> dict[str, str]:
@@ -21,10 +21,6 @@ def test_style_sheet_has_the_same_colours():
     light, dark = theme.css().split("}")[:2]
     assert declared(light) == LIGHT
     assert declared(dark) == DARK
-
-
-def test_the_colours_of_labs_are_tokens():
-    assert {name: LIGHT[name] for name in COLORS} == COLORS
 
 
 def test_every_colour_can_be_told_from_the_others_in_its_theme():
@@ -39,8 +35,8 @@ def test_every_colour_can_be_told_from_the_others_in_its_theme():
         ("black", DARK["ink"]),
         ("#123456", "#123456"),
         (["#1f6f9e", "#c2472f"], [DARK["stable"], DARK["lost"]]),
-        (ramp("diverging"), ramp("diverging", theme="dark")),
-        (ramp("sequential", 9)[::-1], ramp("sequential", 9, theme="dark")[::-1]),
+        (ramp("diverging"), ramp("diverging", colors=DARK)),
+        (ramp("sequential", 9)[::-1], ramp("sequential", 9, colors=DARK)[::-1]),
         (None, None),
         (3.0, 3.0),
     ],
@@ -65,7 +61,7 @@ def test_swap_there_and_back():
     assert swap(f.references(), "dark") > 5
     assert line.glyph.line_color == DARK["stable"]
     assert list(dots.data_source.data["c"]) == [DARK["lost"]]
-    assert list(image.glyph.color_mapper.palette) == ramp("diverging", 32, "dark")
+    assert list(image.glyph.color_mapper.palette) == ramp("diverging", 32, DARK)
     assert f.xaxis[0].axis_label_text_color == tokens("dark")["soft"]
     assert swap(f.references(), "dark") == 0
     swap(f.references(), "light")

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import stabviz as sv
-from stabviz.lab import COLORS, Claim, Experiment, Lab, Paper, Preset, Verdict, View
+from stabviz.colors import COLORS
+from stabviz.lab import Claim, Experiment, Lab, Paper, Preset, Verdict, View
 
 PAUSE = {"seconds": 0.02}
 """What a recorded frame takes; a test may set it."""

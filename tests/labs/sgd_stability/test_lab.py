@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 import stabviz as sv
+from stabviz.colors import COLORS
 from stabviz.engine import compiled
-from stabviz.lab import COLORS
 from stabviz.labs.training.sgd_stability import drawing, experiments
 from stabviz.labs.training.sgd_stability.system import SYSTEMS, DiagonalNet, ReluNet
 

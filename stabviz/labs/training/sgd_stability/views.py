@@ -8,7 +8,8 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from stabviz.lab import COLORS, View
+from stabviz.colors import COLORS
+from stabviz.lab import View
 
 from .decisions import number
 from .drawing import apart, dashes, drawn, label, line, logarithmic, positive, right_of, span, stems, step_axis, steps, turned
