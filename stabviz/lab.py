@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import pathlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from .studies import Study
     from .study_run import StudyRun
     from .system import System
+
+log = logging.getLogger("stabviz")
 
 WINGS = {
     "training": "Training", "chaos": "Chaos", "galaxies": "Galaxies", "pde": "PDE",
@@ -422,15 +425,22 @@ def _known(name: str | None, available: Mapping[str, Any], what: str, where: str
 @functools.cache
 def _found() -> dict[str, Lab]:
     home = importlib.import_module("stabviz.labs")
-    found: list[Lab] = []
+    sources: dict[str, Callable[[], Lab]] = {}
     for wing in pkgutil.iter_modules(home.__path__):
         if wing.ispkg:
             folder = pathlib.Path(home.__path__[0]) / wing.name
             for module in pkgutil.iter_modules([str(folder)]):
                 if module.ispkg:
-                    found.append(importlib.import_module(f"{home.__name__}.{wing.name}.{module.name}").lab)
+                    name = f"{home.__name__}.{wing.name}.{module.name}"
+                    sources[name] = lambda name=name: importlib.import_module(name).lab  # type: ignore[misc]
     for entry in importlib.metadata.entry_points(group="stabviz.labs"):
-        found.append(entry.load())
+        sources[entry.value] = entry.load
+    found: list[Lab] = []
+    for name, load in sources.items():
+        try:
+            found.append(load())
+        except Exception as error:  # one broken lab must not take the others with it
+            log.warning("The lab %s cannot be loaded and is left out: %s: %s", name, type(error).__name__, error)
     wings = list(WINGS)
     place = lambda lab: (wings.index(lab.wing) if lab.wing in wings else len(wings), lab.order, lab.title)  # noqa: E731
     return {lab.slug: lab for lab in sorted(found, key=place)}

@@ -315,6 +315,16 @@ def test_a_store_that_cannot_be_written_is_said_and_the_result_still_shown(toy, 
 # What cannot be --------------------------------------------------------------------------------------------------------------
 
 
+def test_a_lab_that_cannot_be_loaded_is_left_out_and_told(toys, capsys, monkeypatch, caplog):
+    monkeypatch.syspath_prepend(toys)
+    monkeypatch.setitem(sys.modules, "toy_labs.toy", None)
+    found = sys.modules["stabviz.lab"]._found
+    found.cache_clear()
+    assert ask(capsys, "labs")[0] == 0
+    found.cache_clear()
+    assert "toy_labs.toy" in caplog.text and "left out" in caplog.text
+
+
 def test_a_lab_whose_package_is_absent_says_so_and_the_others_work(toy, capsys, monkeypatch):
     found = sys.modules["stabviz.lab"].lab("toy")
     monkeypatch.setattr(found, "requires", {"no_such_module": "no-such"})

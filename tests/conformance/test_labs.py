@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import pathlib
 import re
 
 import numpy as np
@@ -40,6 +41,11 @@ MOST = 8
 CASES = [(slug, name) for slug, lab in LABS.items() for name in list(lab.systems)[:MOST]]
 each_lab = pytest.mark.parametrize("lab", LABS.values(), ids=list(LABS))
 each_system = pytest.mark.parametrize(("slug", "name"), CASES, ids=["-".join(c) for c in CASES])
+
+
+def test_every_lab_of_ours_is_found():
+    home = pathlib.Path(sv.__file__).parent / "labs"
+    assert {path.parent.name for path in home.glob("*/*/__init__.py")} <= set(sv.labs())
 
 
 @functools.cache
