@@ -193,7 +193,7 @@ class Batch(Simulation):
             return {name: np.asarray(x) for name, x in out.items()}
 
     def _member(self, i: int, pending: Pending) -> tuple[Any, Any]:
-        return self._member_problem(i, pending.problem), jax.tree.map(lambda x: np.asarray(x[i]), pending.carry.state)
+        return self._member_problem(i, pending.problem), jax.tree.map(lambda x: engine.plain(x[i]), pending.carry.state)
 
     def _member_problem(self, i: int, problem: Any) -> Any:
         structure = jax.tree.structure(problem)

@@ -68,6 +68,11 @@ def cast(tree: Any, bits: int) -> Any:
     return jax.tree.map(one, tree)
 
 
+def plain(x: Any) -> Any:
+    """An array as NumPy's; a typed key, which NumPy does not know, as it is."""
+    return x if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+
+
 def like(tree: Any, old: Any) -> Any:
     """`tree` with the dtypes of `old`."""
     return jax.tree.map(lambda x, o: x if jnp.issubdtype(o.dtype, jax.dtypes.prng_key) else jnp.asarray(x, o.dtype), tree, old)

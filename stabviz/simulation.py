@@ -168,7 +168,7 @@ class Simulation:
                 seen = compiled.shapes("look", engine.look, system, problem, self.first, keep=keep)
             for method, watch in watched.items():
                 if watch.host or self.hosted:  # host work cannot be traced: looked at once
-                    out = getattr(system, method)(*jax.tree.map(np.asarray, (problem, self.first.state)))
+                    out = getattr(system, method)(*jax.tree.map(engine.plain, (problem, self.first.state)))
                     shapes[method] = {n: np.asarray(x) for n, x in out.items()}
                 else:
                     f = functools.partial(_watched, method)
@@ -300,7 +300,7 @@ class Simulation:
         with engine.precision(self.bits):
             args = (pending.system, pending.problem, pending.carry.state)
             if watch.host or self.hosted:
-                out = getattr(pending.system, method)(*jax.tree.map(np.asarray, args[1:]))
+                out = getattr(pending.system, method)(*jax.tree.map(engine.plain, args[1:]))
             else:
                 out = compiled.get(f"watch.{method}", functools.partial(_watched, method), *args)(*args)
             return {name: np.asarray(x) for name, x in out.items()}

@@ -54,8 +54,10 @@ def push(f: Map, x: Array, frame: Array) -> tuple[Array, Array]:
     return jax.vmap(lambda row: jax.jvp(f, (x,), (row,)), out_axes=(None, 0))(frame)
 
 
-def orthonormal(frame: Array) -> tuple[Array, Array]:
+def orthonormal(frame: Array, columns: int | None = None) -> tuple[Array, Array]:
     """Gram-Schmidt, each row against those before it, twice (once loses orthogonality where rows are nearly parallel).
+
+    With `columns`, length and angle are those of the first so many columns; the others take part in the same combinations.
 
     Returns orthonormal rows, shape (k, d), and the logarithms of the lengths that were left, shape (k,): the diagonal of R. A row
     without length gives -inf and stays zero.
@@ -66,8 +68,8 @@ def orthonormal(frame: Array) -> tuple[Array, Array]:
         before = jnp.where(jnp.arange(rows.shape[0])[:, None] < i, rows, 0)
         v = rows[i]
         for _ in range(2):
-            v = v - (before @ v) @ before
-        size = jnp.linalg.norm(v)
+            v = v - (before[:, :columns] @ v[:columns]) @ before
+        size = jnp.linalg.norm(v[:columns])
         return rows.at[i].set(v / jnp.where(size > 0, size, 1)), logs.at[i].set(jnp.log(size))
 
     return jax.lax.fori_loop(0, frame.shape[0], one, (frame, jnp.zeros(frame.shape[0], frame.dtype)))
