@@ -91,7 +91,8 @@ class View:
         draw: pure function of a Dataset that returns a HoloViews element, of the same structure whatever the number of frames.
         sentence: pure function of the same Dataset: one sentence with the numbers that the picture shows.
         kind: `"history"` gets all frames (the page marks the moment shown); `"moment"` gets those up to the moment.
-        systems: names of the lab's Systems that it can show (None: all). wide: across the whole column. height: pixels of the plot.
+        systems: names of the lab's Systems that it can show (None: all). when: whether it has anything to show of a run, from its
+            Dataset (its controls, say); the page leaves it out otherwise. wide: across the whole column. height: pixels of the plot.
     """
 
     slug: str
@@ -103,6 +104,13 @@ class View:
     wide: bool = False
     height: int = 190
     doc: str = ""
+    when: Callable[[xr.Dataset], bool] | None = None
+
+    def suits(self, system: str, dataset: xr.Dataset | None = None) -> bool:
+        """Whether it can show runs of a System of the lab, and this one if it has begun."""
+        if self.systems is not None and system not in self.systems:
+            return False
+        return self.when is None or dataset is None or not dataset.sizes.get("step") or bool(self.when(dataset))
 
 
 class Verdict(NamedTuple):

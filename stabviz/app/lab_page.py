@@ -38,6 +38,7 @@ class LabPage:
         self._wanted: float | None = None
         self._rest_until = 0.0
         self._stale = False
+        self._fitted = ""
         self._slots = [Slot(view) for view in lab.views]
         self.browser = browser or Browser()
         self.notice = Words(visible=False)
@@ -143,7 +144,7 @@ class LabPage:
             self.controls.set(**self._shown_values(specs))
         self.controls.param.update(seed=self.state.seed, preset=self.state.preset, live=self.state.live)
         for frame, slot in zip(self.frames, self._slots, strict=True):
-            frame.visible = slot.view.systems is None or self.state.system in slot.view.systems
+            frame.visible = slot.view.suits(self.state.system)
         self._address(push)
 
     def _address(self, push: bool = False) -> None:
@@ -192,7 +193,10 @@ class LabPage:
         if name in ("steps", "frames"):
             setattr(self.state, name, int(value))
         else:
-            self.state.values[name] = value
+            length = self.state.length
+            self.state.turn(self.lab, {name: value})
+            if self.state.length != length:
+                self.controls.set(steps=self.state.steps, frames=self.state.frames)
         self.state.preset = self.controls.preset = ""
         if self.state.live:
             self._want()
@@ -508,6 +512,7 @@ class LabPage:
         if shown < 0:
             return
         visible = set(self.browser.views)
+        self._leave_out(run)
         put = False  # one new figure a tick: each keeps the loop busy for a while
         at = float(run.plan.schedule.at[shown])
         for slot, frame in zip(self._slots, self.frames, strict=True):
@@ -529,6 +534,13 @@ class LabPage:
                 frame.say(drawn.sentence)
             where = drawn.step if self.scrubber.follow else at
             slot.moment(None if self.scrubber.follow and run.ended else max(where, 1) if self._log_x(slot) else where)
+
+    def _leave_out(self, run: Run) -> None:
+        """Hide the views that have nothing to show of this run; asked once a run, when it has a frame."""
+        if self._fitted != run.id:
+            self._fitted, dataset = run.id, run.dataset
+            for slot, frame in zip(self._slots, self.frames, strict=True):
+                frame.visible = slot.view.suits(self.state.system, dataset)
 
     @staticmethod
     def _log_x(slot: Slot) -> bool:

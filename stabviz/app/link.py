@@ -41,6 +41,28 @@ class State:
         plan = lab.plan(**settings, interventions=())
         return plan.replace(schedule=Schedule(segments=plan.schedule.segments + self.more), interventions=self.touches)
 
+    @property
+    def length(self) -> tuple[Segment, ...]:
+        """Steps, frames and spacing of the run, stretch by stretch."""
+        return Segment(self.steps, self.frames, self.spacing), *self.more
+
+    def turn(self, lab: Lab, values: Mapping[str, Any]) -> None:
+        """Turn controls. A length that was the System's own becomes its own for the new values."""
+        was = own_length(lab, self)
+        self.values.update(values)
+        now = own_length(lab, self)
+        if was == self.length and now is not None:
+            first, *more = now
+            self.steps, self.frames, self.spacing, self.more = first.steps, first.frames, first.spacing, tuple(more)
+
+
+def own_length(lab: Lab, state: State) -> tuple[Segment, ...] | None:
+    """The length that the System itself gives a run with these controls, or None where they do not go together."""
+    try:
+        return lab.plan(system=state.system, **state.values).schedule.segments
+    except ControlError:
+        return None
+
 
 def default(lab: Lab, preset: str = "", system: str | None = None, seed: int = 0) -> State:
     """The state of a lab's page with a preset, or of another of its Systems with its own defaults."""
@@ -103,11 +125,13 @@ def read(lab: Lab, query: str) -> State:
     state = default(lab, preset or "", system)
     specs = controls(lab.system_class(state.system))
     names = {key(name): spec for name, spec in specs.items()}
+    turned: dict[str, Any] = {}
     for word, text in words:
         if word in names:
-            _put(state, names[word], text, problems)
+            _put(state, turned, names[word], text, problems)
         elif word not in OWN:
             problems.append(f"The link says {word[:40]!r}, which is no control of this lab.")
+    state.turn(lab, turned)
     _numbers(state, given, problems)
     if "seed" in given:  # a whole link: what it does not name is not there
         state.more = tuple(m for word, text in words if word == "more" and (m := _more(text, problems)))
@@ -125,9 +149,9 @@ def read(lab: Lab, query: str) -> State:
     return state
 
 
-def _put(state: State, spec: Control, text: str, problems: list[str]) -> None:
+def _put(state: State, turned: dict[str, Any], spec: Control, text: str, problems: list[str]) -> None:
     try:
-        state.values[spec.name] = spec.parse(text)
+        turned[spec.name] = spec.parse(text)
     except ControlError as error:
         problems.append(f"{str(error).rstrip('.')}; {spec.format(state.values[spec.name])} is used.")
 

@@ -275,7 +275,7 @@ def test_an_unknown_lab_is_explained(page: Page, url: str, quiet) -> None:
     open_page(page, url, "?lab=%3Cscript%3Ealert(1)%3C/script%3E")
     expect(page.get_by_text("Nothing here")).to_be_visible()
     open_page(page, url, "?lab=sgd_stabilty")
-    expect(page.get_by_text("did you mean sgd_stability?")).to_be_visible()
+    expect(page.get_by_text("did you mean sgd_stability")).to_be_visible()
     page.get_by_role("link", name="All labs").click()
     expect(page.get_by_role("heading", name="Is it stable?")).to_be_visible()
 

@@ -77,7 +77,7 @@ def _come_and_go(served, query, sessions):
         page = pages[-1]()
         page.browser.seen = 1  # as if a browser had said that it is there
         page.start()
-        shown = [slot for slot in page._slots if slot.view.systems is None or page.state.system in slot.view.systems]
+        shown = [slot for slot in page._slots if slot.view.suits(page.state.system)]
         assert wait_until(lambda page=page: page.run.ended) and page.run.status == "finished"
         assert wait_until(lambda shown=shown: all(slot.plot is not None for slot in shown))
         if seed < sessions - 1:  # the figures of the last session are let go when the next one comes
