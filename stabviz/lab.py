@@ -91,8 +91,9 @@ class View:
         draw: pure function of a Dataset that returns a HoloViews element, of the same structure whatever the number of frames.
         sentence: pure function of the same Dataset: one sentence with the numbers that the picture shows.
         kind: `"history"` gets all frames (the page marks the moment shown); `"moment"` gets those up to the moment.
-        systems: names of the lab's Systems that it can show (None: all). when: whether it has anything to show of a run, from its
-            Dataset (its controls, say); the page leaves it out otherwise. wide: across the whole column. height: pixels of the plot.
+        systems: names of the lab's Systems that it can show (None: all). wide: across the whole column. height: pixels of the plot.
+        when: whether it has anything to show of a run, from its Dataset (its controls, say); the page leaves it out otherwise.
+        instrument: the one that must be at work.
     """
 
     slug: str
@@ -105,10 +106,12 @@ class View:
     height: int = 190
     doc: str = ""
     when: Callable[[xr.Dataset], bool] | None = None
+    instrument: str = ""
 
     def suits(self, system: str, dataset: xr.Dataset | None = None) -> bool:
         """Whether it can show runs of a System of the lab, and this one if it has begun."""
-        if self.systems is not None and system not in self.systems:
+        *instruments, base = system.split(":")
+        if (self.instrument and self.instrument not in instruments) or (self.systems is not None and base not in self.systems):
             return False
         return self.when is None or dataset is None or not dataset.sizes.get("step") or bool(self.when(dataset))
 
@@ -274,6 +277,12 @@ class Lab:
             holoviews.Store.set_current_backend("bokeh")
         return tuple(self._optional("views", "VIEWS"))
 
+    @property
+    def all_views(self) -> tuple[View, ...]:
+        """Its views, with those of the instruments in front, which show where one is at work."""
+        own = self.views
+        return (*importlib.import_module("stabviz.instruments.views").VIEWS, *own)
+
     @functools.cached_property
     def claims(self) -> tuple[Claim, ...]:
         """What it can check."""
@@ -297,11 +306,19 @@ class Lab:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def system_class(self, name: str | None = None) -> type[System]:
-        """A System by its name in the lab; the default one for None."""
+        """A System by its name in the lab; the default one for None. `twin:diagonal` is an instrument on it."""
+        if ":" in (name or ""):
+            instrument, _, rest = str(name).partition(":")
+            from .instruments import INSTRUMENTS
+
+            return INSTRUMENTS[_known(instrument, INSTRUMENTS, "instrument", "stabviz")].of(self.system_class(rest))
         return self.systems[_known(name, self.systems, "system", self.title)] if name else next(iter(self.systems.values()))
 
     def system_name(self, name: str | None = None) -> str:
-        """The name itself, or that of the default System."""
+        """The name itself, or that of the default System; `twin:` stands for the instrument on the default one."""
+        if ":" in (name or ""):
+            instrument, _, rest = str(name).partition(":")
+            return f"{instrument}:{self.system_name(rest)}"
         return _known(name, self.systems, "system", self.title) if name else next(iter(self.systems))
 
     def preset(self, name: str | None) -> Preset:
@@ -380,7 +397,7 @@ class Lab:
 
     def view(self, slug: str | None = None) -> View:
         """A view by its slug; the one that tells the story for None."""
-        by = {v.slug: v for v in self.views}
+        by = {v.slug: v for v in self.all_views}
         return by[_known(slug, by, "view", self.title)] if slug else self.views[0]
 
     def study(self, study: Study | str, scheduler: Scheduler | None = None, store: Any = None) -> StudyRun:

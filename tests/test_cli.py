@@ -16,6 +16,7 @@ import pytest
 import xarray as xr
 
 from stabviz.cli import main
+from stabviz.store import Store
 
 LAB = {
     "__init__.py": '''
@@ -313,6 +314,15 @@ def test_a_store_that_cannot_be_written_is_said_and_the_result_still_shown(toy, 
 
 
 # What cannot be --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_instrument_is_a_system_with_a_word_in_front(toy, capsys):
+    status, out, _ = ask(capsys, "run", "toy", "--system", "twin:first", "--twin-size", "0.01", "--steps", "20", "--store", toy)
+    assert status == 0
+    info = Store(toy).runs()[0]
+    assert Store(toy).open(info.id)["separation"].values[0] > 0 and info.id in out
+    assert "did you mean twin" in sentence(capsys, "run", "toy", "--system", "twn:first")
+    assert "toy has no system" in sentence(capsys, "run", "toy", "--system", "twin:frst").lower()
 
 
 def test_a_lab_that_cannot_be_loaded_is_left_out_and_told(toys, capsys, monkeypatch, caplog):

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from stabviz.app import link, tabs
+from stabviz.app.bench import Bench
 from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, Words, kick_row
 from stabviz.app.evidence import Evidence
 from stabviz.app.live import Slot, studio, warm_up
@@ -39,7 +40,7 @@ class LabPage:
         self._rest_until = 0.0
         self._stale = False
         self._fitted = ""
-        self._slots = [Slot(view) for view in lab.views]
+        self._slots = [Slot(view) for view in lab.all_views]
         self.browser = browser or Browser()
         self.notice = Words(visible=False)
         self.bar = RunBar()
@@ -55,6 +56,7 @@ class LabPage:
         self.claims = Claims(cards=self.evidence.cards(None))
         self.tries = TryThis(visible=bool(lab.experiments))
         self._experiment, self._guess = 0, -1
+        self.bench = Bench(self)
         self.parts = tabs.Parts(self)
         self._listen()
         self._show_state()
@@ -81,7 +83,9 @@ class LabPage:
         return {**own, **first, **after}
 
     def _values(self) -> dict[str, Any]:
-        return {**self.state.values, **self._turned(), "system": self.state.system, "steps": self.state.steps, "frames": self.state.frames}
+        state = self.state
+        length = {"steps": state.steps, "frames": state.frames}
+        return {**state.values, **self._turned(), "system": state.system.rpartition(":")[2], **length}
 
     def _turned(self) -> dict[str, Any]:
         """What controls were turned to while the run went on; the link has them as touches, and beside them what the run began with."""
@@ -89,6 +93,8 @@ class LabPage:
 
     def _primary(self, specs: dict[str, Control]) -> tuple[str, ...]:
         chosen = [n for n in self.lab.primary if n in specs] or list(specs)[:5]
+        words = tuple(f"{word}_" for word in self.state.system.split(":")[:-1])
+        chosen = [n for n in specs if words and n.startswith(words)] + chosen
         return (*chosen, *(["system"] if "system" in specs else []))
 
     def _make_controls(self) -> Controls:
@@ -145,6 +151,8 @@ class LabPage:
         self.controls.param.update(seed=self.state.seed, preset=self.state.preset, live=self.state.live)
         for frame, slot in zip(self.frames, self._slots, strict=True):
             frame.visible = slot.view.suits(self.state.system)
+        self._fitted = ""
+        self.bench.show()
         self._address(push)
 
     def _address(self, push: bool = False) -> None:
@@ -212,12 +220,13 @@ class LabPage:
 
     def _choose_system(self, name: str) -> None:
         """Another System starts from its own defaults: what suits one need not suit the other."""
-        self._take(dataclasses.replace(link.default(self.lab, "", name, self.state.seed), live=self.state.live, tab=self.state.tab))
+        self.take(dataclasses.replace(link.default(self.lab, "", name, self.state.seed), live=self.state.live, tab=self.state.tab))
 
     def _preset(self, slug: str) -> None:
-        self._take(dataclasses.replace(link.default(self.lab, slug, None, self.state.seed), live=self.state.live, tab=self.state.tab))
+        self.take(dataclasses.replace(link.default(self.lab, slug, None, self.state.seed), live=self.state.live, tab=self.state.tab))
 
-    def _take(self, state: link.State) -> None:
+    def take(self, state: link.State) -> None:
+        """Show another state, and run it where Live is on."""
         self.state = state
         self.tell("")
         self._show_state(push=True)
@@ -506,6 +515,14 @@ class LabPage:
         self._rest_until = time.monotonic() + min(4 * seconds, SLOWEST_MS / 1000) - TICK_MS / 1000
 
     timer: Any = None
+    tabs: Any = None
+    """The `Tabs` of the page around, where there is one."""
+
+    def open(self, slug: str) -> None:
+        """Open a tab."""
+        if self.tabs is not None:
+            self.tabs.value = slug
+        self.tab(slug)
 
     def _show_views(self, run: Run) -> None:
         shown = self.scrubber.shown

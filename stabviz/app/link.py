@@ -15,6 +15,9 @@ from stabviz.system import Schedule, Segment, controls
 OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live", "page", "q")
 """Words of the link that are not controls. A control of such a name is written with a dot in front."""
 
+TABS = (("live", "Live"), ("instruments", "Instruments"), ("theory", "Theory"), ("data", "Data"))
+"""The tabs of a lab's page: (word in the link, title)."""
+
 
 @dataclasses.dataclass
 class State:
@@ -121,7 +124,12 @@ def read(lab: Lab, query: str) -> State:
         return name or None
 
     preset = known("preset", given.get("preset"), lab.presets)
-    system = known("system", given.get("system"), lab.systems)
+    system = given.get("system") or None
+    try:
+        lab.system_class(system)
+    except (UnknownLab, ControlError) as error:
+        problems.append(f"{str(error).rstrip('.')}; the first one is shown.")
+        system = None
     state = default(lab, preset or "", system)
     specs = controls(lab.system_class(state.system))
     names = {key(name): spec for name, spec in specs.items()}
@@ -136,7 +144,7 @@ def read(lab: Lab, query: str) -> State:
     if "seed" in given:  # a whole link: what it does not name is not there
         state.more = tuple(m for word, text in words if word == "more" and (m := _more(text, problems)))
         state.touches = tuple(t for word, text in words if word == "touch" and (t := _touch(lab, state, text, problems)))
-    state.tab = given.get("tab", "live") if given.get("tab", "live") in ("live", "theory", "data") else "live"
+    state.tab = given["tab"] if given.get("tab") in dict(TABS) else "live"
     state.live = given.get("live") == "1"
     try:  # values that are allowed alone may not go together
         state.plan(lab)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 
-from stabviz.app import gallery, shell
+from stabviz.app import gallery, link, shell
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import TICK_MS, LabPage
 from stabviz.lab import UnknownLab, lab
@@ -63,9 +63,10 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
     template = shell.page(
         found.title, tagline=tagline, description=found.tagline, browser=browser,
         left=[page.controls], middle=[page.notice, page.bar], views=page.frames, dock=[page.scrubber], right=[page.claims, page.tries],
-        tabs=[("live", "Live"), ("theory", "Theory"), ("data", "Data")], tab=page.state.tab, panes=page.parts.panes,
+        tabs=link.TABS, tab=page.state.tab, panes=page.parts.panes,
     )  # fmt: skip
     template.sv_tabs.on("tab", page.tab)
+    page.tabs = template.sv_tabs
     page.timer = pn.state.add_periodic_callback(page.tick, period=TICK_MS, start=True)
     page.timer.log = False
     me = weakref.ref(page)

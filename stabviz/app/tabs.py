@@ -64,7 +64,7 @@ class Parts:
     @property
     def panes(self) -> dict[str, list[Any]]:
         """Panel objects by tab."""
-        return {"theory": [self.theory], "data": [self.reproduce, self.download, self.summary]}
+        return {"instruments": [self._page.bench.cards], "theory": [self.theory], "data": [self.reproduce, self.download, self.summary]}
 
     def opened(self, slug: str) -> None:
         """A tab was opened: fill it."""

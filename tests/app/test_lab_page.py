@@ -317,3 +317,19 @@ def test_nothing_overflows_and_nothing_jumps(page: Page, url: str, quiet, width)
     page.wait_for_function(f"() => ({LENGTH})() > 2", timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.querySelector('.views').offsetHeight") == height
+
+
+def test_an_instrument_is_put_on_and_taken_off(page: Page, url: str, quiet, seed, opened) -> None:
+    open_page(page, url, f"{SHORT}&seed={seed}&tab=instruments")
+    page.get_by_role("region", name="Twin").get_by_role("button", name="Measure").click()
+    search(page, "system=twin%3Atoy")
+    expect(page.get_by_role("tab", name="Live")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_text("Distance of the twins")).to_be_visible()
+    run = opened[-1]().run
+    until(page, lambda: run.status == "finished")
+    expect(page.get_by_text("The twins come together")).to_be_visible()
+    assert run.plan.controls["rate"] == 0.9 and run.plan.schedule.steps == 50
+    page.get_by_role("tab", name="Instruments").click()
+    page.get_by_role("region", name="Twin").get_by_role("button", name="Take it off").click()
+    until(page, lambda: opened[-1]().run is not None and opened[-1]().run.plan.name == "toy")
+    expect(page.get_by_text("Distance of the twins")).to_be_hidden()

@@ -96,6 +96,8 @@ def small(system: System) -> System:
     for name, spec in controls(system).items():
         if spec.static and spec.kind == "int":
             value = getattr(system, name)
+            if value < 2:  # a place, not a size
+                continue
             for part in (8, 4, 2):
                 with contextlib.suppress(ControlError):
                     system = with_controls(system, **{name: spec.validate(max(value // part, 2))})

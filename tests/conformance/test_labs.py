@@ -28,6 +28,7 @@ from stabviz.acts import uses
 from stabviz.batch import Batch
 from stabviz.carry_out import carry_out, chunks, state_of
 from stabviz.engine import precision
+from stabviz.instruments import INSTRUMENTS, NotDifferentiable
 from stabviz.lab import WINGS, Claim
 from stabviz.plan import Intervention, Plan, from_record
 from stabviz.simulation import Simulation
@@ -256,3 +257,20 @@ def test_views_draw_a_short_run_and_keep_their_structure(lab):
             for n in (1, ds.sizes["step"]):
                 sentence = view.sentence(ds.isel(step=slice(0, n)))
                 assert sentence and "\n" not in sentence and sentence.endswith("."), view.slug
+
+
+@each_lab
+@pytest.mark.parametrize("word", INSTRUMENTS)
+def test_every_instrument_measures_it_or_says_why_not(lab, word):
+    try:
+        plan = short(lab, f"{word}:{lab.system_name()}")
+        ds, _ = carry_out(plan, needed_by(plan))
+    except NotDifferentiable as error:
+        assert "is not differentiable here" in str(error)
+        return
+    assert_described(ds)
+    alone = carried_out(lab.slug, lab.system_name())[0]
+    assert set(alone.data_vars) <= set(ds.data_vars), "the lab's own variables are there too"
+    (view,) = [v for v in lab.all_views if v.instrument == word]
+    kinds = {structure(view.draw(ds.isel(step=slice(0, n)))) for n in (1, 2, ds.sizes["step"])}
+    assert len(kinds) == 1 and view.sentence(ds).endswith(".") and "nan" not in view.sentence(ds)
