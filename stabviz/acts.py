@@ -24,6 +24,11 @@ def _used(f: Any, system: System) -> set[str]:
     return {path for path, flag in zip(paths, used, strict=True) if flag}
 
 
+def _is_text(x: Any) -> bool:
+    """Names of methods, say: no control enters them, and JAX has no arrays of them."""
+    return not isinstance(x, jax.Array) and np.asarray(x).dtype.kind in "USO"
+
+
 def uses(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | None = None) -> dict[str, set[str]]:
     """For each method, the traced controls that it uses. `problem`, `state`, `needed`: as made for this System."""
     if isinstance(system, HostSystem):
@@ -36,7 +41,7 @@ def uses(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | N
         calls = {
             "init": lambda s: s.init(problem, key),
             "begin": lambda s: s.begin(problem, state),
-            "given": lambda s: s.given(problem),
+            "given": lambda s: [x for x in s.given(problem).values() if not _is_text(x)],
             "step": lambda s: split_step(s.step(problem, state, key, k), state),
             "observe": lambda s: [s.observe(problem, state)] + [getattr(s, m)(problem, state) for m, w in watches(s).items() if not w.host],
             "stop": lambda s: s.stop(problem, state),

@@ -92,6 +92,7 @@ class View:
         sentence: pure function of the same Dataset: one sentence with the numbers that the picture shows.
         kind: `"history"` gets all frames (the page marks the moment shown); `"moment"` gets those up to the moment.
         systems: names of the lab's Systems that it can show (None: all). wide: across the whole column. height: pixels of the plot.
+        square: drawn on a square, for a picture whose two axes have one scale.
         when: whether it has anything to show of a run, from its Dataset (its controls, say); the page leaves it out otherwise.
         instrument: the one that must be at work.
     """
@@ -104,6 +105,7 @@ class View:
     systems: tuple[str, ...] | None = None
     wide: bool = False
     height: int = 190
+    square: bool = False
     doc: str = ""
     when: Callable[[xr.Dataset], bool] | None = None
     instrument: str = ""

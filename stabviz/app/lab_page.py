@@ -12,7 +12,7 @@ from stabviz.app import link, tabs
 from stabviz.app.bench import Bench
 from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, Words, kick_row
 from stabviz.app.evidence import Evidence
-from stabviz.app.live import Slot, studio, warm_up
+from stabviz.app.live import Slot, slot_height, studio, warm_up
 from stabviz.control import Control, ControlError
 from stabviz.job import RunError
 from stabviz.lab import Lab
@@ -46,7 +46,7 @@ class LabPage:
         self.bar = RunBar()
         self.frames = [
             ViewFrame(
-                slug=s.view.slug, title=s.view.title, wide=s.view.wide, slot=max(s.view.height, 280 if s.view.wide else 0), pane=s.box
+                slug=s.view.slug, title=s.view.title, wide=s.view.wide, slot=slot_height(s.view), pane=s.box
             )
             for s in self._slots
         ]

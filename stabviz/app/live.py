@@ -316,6 +316,15 @@ def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
     return dataset.isel(picks)
 
 
+def slot_height(view: View) -> int:
+    """Pixels that a view's figure is high."""
+    return max(view.height, 280 if view.wide else 0)
+
+
+AROUND = 56
+"""Pixels of a square figure's height that axis and margins take."""
+
+
 class Slot:
     """One view in one session: HoloViews draws it once, then frames are assigned. Lives and dies with the session.
 
@@ -351,7 +360,8 @@ class Slot:
             self._set = {}
             self._follow(self.frame)
             # Nothing else in this tick: a change of a model that the browser does not have yet would overtake it.
-            self.box[:] = [pn.pane.Bokeh(self.plot.state, sizing_mode="stretch_both", margin=0)]
+            place: dict[str, Any] = {"align": "center"} if self.view.square else {"sizing_mode": "stretch_both"}
+            self.box[:] = [pn.pane.Bokeh(self.plot.state, margin=0, **place)]
             self._fresh = True
             return True
         self._fresh = False
@@ -371,6 +381,9 @@ class Slot:
     def make(self, frame: Frame, theme: Theme = "light") -> None:
         """Make the figure of this session (in the studio's thread)."""
         options: dict[str, Any] = {"hooks": [figures.hook], "responsive": True, "title": ""}
+        if self.view.square:
+            side = slot_height(self.view) - AROUND
+            options |= {"responsive": False, "frame_width": side, "frame_height": side}
         if isinstance(frame.element, hv.Overlay):
             options["show_legend"] = False
         with _drawing:

@@ -209,6 +209,6 @@ VIEWS = (
     View("exponents", "Lyapunov exponents", draw_exponents, say_exponents, wide=True, height=260, instrument="lyapunov"),
     View("sensitivity", "Derivatives", draw_sensitivity, say_sensitivity, wide=True, height=260, instrument="sensitivity"),
     View("response", "Response to kicks", draw_response, say_response, kind="moment", wide=True, height=260, instrument="response"),
-    View("jacobian", "Eigenvalues of the step", draw_spectrum, say_spectrum, kind="moment", wide=True, height=320, instrument="spectrum"),
+    View("jacobian", "Eigenvalues of the step", draw_spectrum, say_spectrum, kind="moment", height=320, square=True, instrument="spectrum"),
 )
 """In the order of the page."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
+from engine_world import Noisy
 from test_interventions import Counter
 from test_optional import HostProblem, Leave, Mixed
 
@@ -72,3 +74,15 @@ def test_it_works_for_needs_host_work_and_mixed_precision():
     assert does["factor"] == "at once" and does["factor_before"] == "at reset"
     assert what_turning_does(sv.Plan(HostProblem())) == {"points": "at reset"}
     assert what_turning_does(sv.Plan(Mixed())) == what_turning_does(sv.Plan(Mixed(fine=True))) == {"fine": "at reset"}
+
+
+def test_names_given_as_a_coordinate_are_no_numbers_for_jax():
+    class Named(Noisy):
+        observables = {**Noisy.observables, "cell": sv.Observable("cell", dims="cell")}
+
+        def given(self, problem):
+            return {"cell": np.array(["a", "b", "c"])}
+
+    assert what_turning_does(sv.Plan(Named(), schedule=sv.Schedule(2, 2)))["rate"] == "at once"
+    ds = sv.sweep(Named(), axes={"rate": [0.1, 0.2]}, steps=4, frames=2)
+    assert list(ds["cell"].values) == ["a", "b", "c"]
