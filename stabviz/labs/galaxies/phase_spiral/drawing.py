@@ -1,0 +1,93 @@
+"""Pieces that the views share: images without noise of their own, lines, direct labels."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import xarray as xr
+
+from stabviz.colors import COLORS, ramp
+
+hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
+
+SIZE = "11px"
+DIVERGING = ramp("diverging", 128)
+
+
+def last(ds: xr.Dataset, name: str) -> np.ndarray:
+    """A variable in the last frame, in float64."""
+    return np.asarray(ds[name].values[-1], float)
+
+
+def number(x: Any) -> str:
+    """A number for a sentence: three digits."""
+    x = float(x)
+    if not np.isfinite(x):
+        return "not to be read"
+    if x == 0 or 1e-3 <= abs(x) < 1e5:
+        return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+    digits, power = f"{x:.1e}".split("e")
+    return f"{digits}e{int(power)}".replace("-", "−")
+
+
+def turned(ds: xr.Dataset, name: str) -> Any:
+    """A control of the run."""
+    return json.loads(ds.attrs["controls"])[name]
+
+
+def line(x: Any, y: Any, color: str, name: str, width: float = 1.5, dash: str = "solid", alpha: float = 1.0) -> hv.Curve:
+    """A curve."""
+    return hv.Curve((np.asarray(x, float), np.asarray(y, float)), "x", name).opts(
+        color=COLORS[color], line_width=width, line_dash=dash, line_join="round", alpha=alpha
+    )
+
+
+def dots(x: Any, y: Any, color: str, name: str, size: float = 6, marker: str = "circle") -> hv.Points:
+    """Points; those without a place are left out by being NaN."""
+    return hv.Points((np.asarray(x, float), np.asarray(y, float)), ["x", name]).opts(color=COLORS[color], size=size, marker=marker)
+
+
+def label(x: float, y: float, text: str, color: str, align: str = "left", bold: bool = False) -> hv.Text:
+    """A few words at a place; nothing where the place is not finite."""
+    if not (np.isfinite(x) and np.isfinite(y)):
+        x, y, text = 1.0, 1.0, ""
+    style = "bold" if bold else "normal"
+    return hv.Text(float(x), float(y), text).opts(color=COLORS[color], text_align=align, text_font_size=SIZE, text_font_style=style)
+
+
+def upright(x: float, low: float, high: float, color: str, name: str, dash: str = "solid", width: float = 1.5) -> hv.Curve:
+    """A vertical line that is drawn like any curve (nothing where x is not finite)."""
+    return line([x, x], [low, high], color, name, width, dash)
+
+
+def bars(x: Any, y: Any, error: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Error bars as one curve with gaps."""
+    x, y, error = (np.asarray(v, float) for v in (x, y, error))
+    gap = np.full_like(x, np.nan)
+    return np.stack([x, x, gap], 1).ravel(), np.stack([y - error, y + error, gap], 1).ravel()
+
+
+def image(values: np.ndarray, x: np.ndarray, y: np.ndarray, name: str) -> hv.Image:
+    """A picture of values in -1 to 1; `values` (len(x), len(y)), x and y the middles of even cells.
+
+    Scaled before, so that a new run needs no new colour bar.
+    """
+    dx, dy = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
+    bounds = (float(x[0] - dx), float(y[0] - dy), float(x[-1] + dx), float(y[-1] + dy))
+    return hv.Image(np.asarray(values, np.float32).T[::-1], bounds=bounds, kdims=["x", "y"], vdims=[name]).opts(
+        cmap=DIVERGING, clim=(-1, 1), colorbar=False, clipping_colors={"NaN": "rgba(0, 0, 0, 0)"}
+    )
+
+
+def pooled(values: np.ndarray, by: int) -> np.ndarray:
+    """Sums over blocks of by x by cells."""
+    a, b = values.shape
+    return values.reshape(a // by, by, b // by, by).sum((1, 3))
+
+
+def extent(x: np.ndarray) -> float:
+    """Outer border of even cells around 0."""
+    return float(x[-1] + (x[1] - x[0]) / 2)
