@@ -270,7 +270,7 @@ def test_blocks_has_no_steps_and_the_numbers_of_the_paper():
 PUSHES = ("within_inside", "within_outside", "means_symmetric", "means_antisymmetric", "means_outside")
 
 
-@pytest.mark.parametrize(("place", "push"), enumerate(PUSHES))
+@pytest.mark.parametrize(("place", "push"), list(enumerate(PUSHES)))
 def test_pushes_go_into_their_subspace(place, push):
     system = Flow(**SIZES, start="minimiser", offset=0.0, horizon=1.0)
     ds = sv.simulate(system, steps=2, frames=2, interventions=[sv.Intervention(0, "kick", {"name": push, "size": 1e-3})])

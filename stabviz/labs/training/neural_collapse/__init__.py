@@ -58,6 +58,12 @@ lab = Lab(
             ),
             doc="Four pushes to a collapsed minimiser: three are forgotten, each at its own rate, and a turned frame stays turned.",
         ),
+        "push-given": Preset(
+            "Push the given features", system="tether",
+            controls={"start": "minimiser", "offset": 0.0, "tether": 1.0},
+            interventions=((0, "kick", {"name": "within_inside", "size": 0.1}), (0, "kick", {"name": "means_antisymmetric", "size": 0.1})),
+            doc="The given features of a collapsed minimiser are spread and turned: the minimiser passes on 59 % of the one and all of the other.",
+        ),
         "fig-2": Preset(
             "Paper fig. 2, small", system="layerwise",
             doc="One layer trained, kept, and the next one trained on its features: NC1 falls with each.",
@@ -75,7 +81,7 @@ lab = Lab(
         ),
         "no-frame": Preset(
             "No frame", controls={"reg_last": 1.5, "reg_features": 1.0, "horizon": 10.0},
-            doc="Too much regularisation, √(λ_W λ_H) > 1: all features die, and no frame forms.",
+            doc="Too much regularisation, λW λH > 1: all features die, and no frame forms.",
         ),
     },
     order=20,

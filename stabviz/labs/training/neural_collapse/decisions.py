@@ -106,7 +106,7 @@ def flow_limit(ds: xr.Dataset) -> Verdict:
     needs(ds, "limit", "nc2", "scaled_within")
     limit = ds["limit"]
     if not bool(((ds["c"] < 1) & np.isfinite(limit)).all()):
-        return undecided("needs 0 < √(λ_W λ_H) < 1")
+        return undecided("needs 0 < c < 1")
     if "time" in ds.coords and ds.sizes["step"] > 1 and float(ds["time"].max()) < 60:
         return undecided("needs a time span of 60 or more")
     if ds.attrs.get("status") == "running":
@@ -115,14 +115,14 @@ def flow_limit(ds: xr.Dataset) -> Verdict:
     off = float(np.abs(between / limit - 1).max())
     tail = float(frame.max())
     worst = max(off, tail)
-    return Verdict(worst <= 1e-3, f"Tr Σ_B off by {number(off)}, NC2 {number(tail)}", worst)
+    return Verdict(worst <= 1e-3, f"size off by {number(off)}, NC2 {number(tail)}", worst)
 
 
 def null_control(ds: xr.Dataset) -> Verdict:
     """Tr Sigma_B dies for c > 1."""
     needs(ds, "c", "trace_between", "scaled_within")
     if not bool((ds["c"] > 1).all()):
-        return undecided("needs √(λ_W λ_H) > 1")
+        return undecided("needs c > 1")
     if ds.sizes["step"] < 2 or ds.attrs.get("status") == "running":
         return undecided("not there yet")
     left = final(ds, "trace_between") / ds["trace_between"].isel(step=0)

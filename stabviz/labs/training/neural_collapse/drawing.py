@@ -17,7 +17,7 @@ from stabviz.lab import COLORS
 hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
 
 SIZE = "11px"
-NAMED = (("nc1_trace", "NC1 by traces", "stable"), ("nc1", "NC1", "second"), ("nc2", "NC2", "edge"), ("nc3", "NC3", "third"))
+NAMED = (("nc1_trace", "NC1 (traces)", "stable"), ("nc1", "NC1", "second"), ("nc2", "NC2", "edge"), ("nc3", "NC3", "third"))
 """Measures of collapse, their names and colours."""
 HUES = ("stable", "lost", "edge", "second", "third", "fourth", "fifth")
 
@@ -35,6 +35,10 @@ class Axis(NamedTuple):
         """Options: to the run's end, with a share of the width as room for labels."""
         end = self.low * (self.end / self.low) ** (1 + room) if self.log else self.low + (self.end - self.low) * (1 + room)
         return {"logx": self.log, "xlim": (self.low, end), "xlabel": self.name}
+
+    def at(self, share: float) -> float:
+        """The place at a share of the run's length."""
+        return float(self.low * (self.end / self.low) ** share if self.log else self.low + share * (self.end - self.low))
 
     def right(self, gap: float = 0.015) -> float:
         """Where a label beside the last point stands."""
@@ -148,14 +152,14 @@ def corners(classes: int) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def camera(classes: int) -> np.ndarray:
-    """Projection of the three axes to the picture, shape (3, 2): a tetrahedron seen a little from the side, else the first two axes."""
+    """Projection of the three axes to the picture, shape (3, 2): a tetrahedron seen a little from the side, else a circle of corners."""
     if classes != 4:
-        return np.eye(3)[:, :2]
+        return np.eye(3)[:, :2] / np.linalg.norm(corners(classes)[0, :2])
     v = corners(4)
     up = v[0] / np.linalg.norm(v[0])
     side = v[1] - (v[1] @ up) * up
     side /= np.linalg.norm(side)
-    right, turn, tilt = np.cross(up, side), np.deg2rad(22.0), np.deg2rad(14.0)
+    right, turn, tilt = np.cross(up, side), np.deg2rad(12.0), np.deg2rad(17.0)
     x, depth = np.cos(turn) * right + np.sin(turn) * side, -np.sin(turn) * right + np.cos(turn) * side
     return np.stack([x, np.cos(tilt) * up + np.sin(tilt) * depth], 1)
 

@@ -14,7 +14,7 @@ def size_of_frame(ds: xr.Dataset) -> tuple[int, str]:
     """Whether the final size of the frame is that of theory."""
     first, last, limit = float(ds["trace_between"][0]), float(ds["trace_between"][-1]), float(ds["limit"])
     place = 0 if abs(last / limit - 1) < 0.02 else 1 if abs(last / first - 1) < 0.2 else 2
-    return place, f"Tr Σ_B went from {number(first)} to {number(last)}; ρ(K−1)/K is {number(limit)}."
+    return place, f"The variability between the classes went from {number(first)} to {number(last)}; ρ(K − 1)/K is {number(limit)}."
 
 
 def what_is_forgotten(ds: xr.Dataset) -> tuple[int, str]:
@@ -49,7 +49,7 @@ def before_training(ds: xr.Dataset) -> tuple[int, str]:
 def frame_or_not(ds: xr.Dataset) -> tuple[int, str]:
     """Whether a frame forms for c > 1."""
     left = float(ds["trace_between"][-1] / ds["trace_between"][0])
-    return int(left > 0.01), f"Of Tr Σ_B {number(100 * left)} % are left, and √(λ_W λ_H) is {number(ds['c'])}."
+    return int(left > 0.01), f"{number(100 * left)} % of the variability between classes is left; c = √(λW λH) is {number(ds['c'])}."
 
 
 EXPERIMENTS = (

@@ -174,25 +174,40 @@ class Features(Regularised):
 
     @kick(size=_pushed())
     def within_inside(self, problem: Any, state: Any, key: Array, size: Array) -> Any:
-        """Spread the classes, inside the span of the class means: forgotten fastest, at the rate √(λ_H/λ_W)."""
+        """Spread classes, inside.
+
+        Within the span of the class means: forgotten fastest, at the rate √(λ_H/λ_W).
+        """
         return self._push(state, key, size, 0)
 
     @kick(size=_pushed())
     def within_outside(self, problem: Any, state: Any, key: Array, size: Array) -> Any:
-        """Spread the classes, outside the span of the class means: forgotten at the rate λ_H."""
+        """Spread classes, outside.
+
+        Outside of the span of the class means: forgotten at the rate λ_H.
+        """
         return self._push(state, key, size, 1)
 
     @kick(size=_pushed())
     def means_symmetric(self, problem: Any, state: Any, key: Array, size: Array) -> Any:
-        """Deform the frame of class means: forgotten at the rate 4 λ_H (1 − c)."""
+        """Deform the frame.
+
+        Class means, symmetric in their span: forgotten at the rate 4 λ_H (1 − c).
+        """
         return self._push(state, key, size, 2)
 
     @kick(size=_pushed())
     def means_antisymmetric(self, problem: Any, state: Any, key: Array, size: Array) -> Any:
-        """Turn the frame of class means inside its span: kept for ever."""
+        """Turn the frame, inside.
+
+        Class means, antisymmetric in their span: kept for ever.
+        """
         return self._push(state, key, size, 3)
 
     @kick(size=_pushed())
     def means_outside(self, problem: Any, state: Any, key: Array, size: Array) -> Any:
-        """Turn the frame of class means out of its span (needs d > K): kept for ever."""
+        """Turn the frame, outside.
+
+        Class means out of their span (needs d > K): kept for ever.
+        """
         return self._push(state, key, size, 4)

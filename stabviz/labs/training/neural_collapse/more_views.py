@@ -11,7 +11,7 @@ import xarray as xr
 from stabviz.colors import ramp
 
 from .decisions import number
-from .drawing import NAMED, apart, control, decades, dots, horizontal, label, last, line, positive
+from .drawing import NAMED, apart, control, decades, dots, gapped, horizontal, label, last, line, positive
 
 
 def squares(classes: int) -> dict[str, Any]:
@@ -29,7 +29,8 @@ def draw_spectrum(ds: xr.Dataset) -> Any:
     seen, said = (ds[n].values.astype(float) for n in ("spectrum_F", "theory_F"))
     low = said.min() - 0.12 * max(1 - said.min(), 1e-9)
     values, where, counts = np.unique(said.round(12), return_index=True, return_counts=True)
-    parts: list[Any] = [line(index, said, "edge", "theory", width=5, alpha=0.45), dots(index, seen, "stable", "measured", 4)]
+    flat = gapped(index - 0.5, index + 0.5), gapped(said, said)
+    parts: list[Any] = [line(*flat, "edge", "theory", width=5, alpha=0.45), dots(index, seen, "stable", "measured", 4)]
     for i in range(5):
         there = i < len(values)
         y = values[-1 - i] if there else np.nan
@@ -60,6 +61,50 @@ def say_blocks(ds: xr.Dataset) -> str:
     """Own and cross gains."""
     own, other = (number(x) for x in ds["block_norm"].values[0, :2])
     return f"Of a change of its own given features a class keeps up to {own}, of another class's up to {other}."
+
+
+LOGS = np.linspace(-3, 0.5, 36)
+"""Decimal logarithms of the terms on the map."""
+
+
+def _factor(reg_last: Any, reg_features: Any, beta: float) -> Any:
+    """(1 + sqrt(lambda_H/lambda_W)/beta)^-2; nothing where there is no collapsed minimiser."""
+    with np.errstate(divide="ignore"):
+        factor = (1 + np.sqrt(reg_features / reg_last) / beta) ** -2.0 if beta else np.zeros_like(reg_features / reg_last)
+    return np.where(np.asarray(reg_last * reg_features) < 1, factor, np.nan)
+
+
+def _terms(ds: xr.Dataset) -> tuple[float, float, float]:
+    """lambda_W, lambda_H and beta of a run."""
+    return float(control(ds, "reg_last", 0.1)), float(control(ds, "reg_features", 0.05)), float(control(ds, "tether", 1.0))
+
+
+def draw_map(ds: xr.Dataset) -> Any:
+    """By what NC1 is multiplied near collapse, over both terms, at this tether; this run as a point."""
+    last, features, beta = _terms(ds)
+    values = _factor(10 ** LOGS[None, :], 10 ** LOGS[:, None], beta)
+    place = np.log10(last), np.log10(max(features, 1e-3))
+    picture = hv.Image((LOGS, LOGS, values), ["log λW", "log λH"], "factor")
+    picture = picture.opts(cmap=ramp("sequential")[::-1], clim=(0, 1), colorbar=False)
+    parts = [
+        picture, dots([place[0]], [place[1]], "lost", "this run", 10),
+        label(place[0] + (0.15 if place[0] < -0.6 else -0.15), place[1], number(_factor(last, features, beta)), "lost",
+              "left" if place[0] < -0.6 else "right", bold=True),
+    ]  # fmt: skip
+    limits = {"xlim": (LOGS[0], LOGS[-1]), "ylim": (LOGS[0], LOGS[-1])}
+    return hv.Overlay(parts).opts(logx=False, logy=False, xlabel="log₁₀ λW", ylabel="log₁₀ λH", **limits)
+
+
+def say_map(ds: xr.Dataset) -> str:
+    """The factor here, and seen if the run starts near collapse."""
+    last, features, beta = _terms(ds)
+    factor = float(_factor(last, features, beta))
+    if not np.isfinite(factor):
+        return f"With λW λH = {number(last * features)} there is no collapsed minimiser."
+    seen = ""
+    if control(ds, "start", "") == "minimiser" and ds["nc1"].values[0] > 1e-20:
+        seen = f"; here it is multiplied by {number(ds['nc1'].values[-1] / ds['nc1'].values[0])}"
+    return f"Near collapse NC1 is multiplied by {number(factor)} at β = {number(beta)}{seen}."
 
 
 # -- networks -----------------------------------------------------------------------------------------------------------
@@ -104,6 +149,7 @@ def draw_errors(ds: xr.Dataset) -> Any:
         (positive(ds["train_loss"].values), "loss", "ink"),
     ]
     low, high = decades(*(s for s, _, _ in series), [floor, 1.0], least=1e-6)
+    low /= 2
     places = apart([s[-1] for s, _, _ in series], (high / low) ** 0.09)
     parts: list[Any] = [line(axis.x, s, colour, text, width=2.0) for s, text, colour in series]
     parts += [label(axis.right(), y, text, colour) for y, (_, text, colour) in zip(places, series, strict=True)]

@@ -171,7 +171,10 @@ class Network(Trained):
 
     @kick(size=control(0.1, bounds=(1e-4, 3.0), scale="log", doc="length of the push over that of each array of weights"))
     def shake(self, problem: Any, state: dict[str, Any], key: Array, size: Array) -> dict[str, Any]:
-        """Push all weights at random: NC1 jumps, and collapses again as far as the learning rate then allows."""
+        """Shake all weights.
+
+        NC1 jumps, and collapses again as far as the learning rate then allows.
+        """
         leaves, shape = jax.tree.flatten(state["net"])
         def pushed(i: int, x: Array) -> Array:
             noise = jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)

@@ -57,7 +57,7 @@ def draw_frame(ds: xr.Dataset) -> Any:
     ideal = corners(classes) @ view
     means, cloud = means @ view / scale, cloud @ view / scale
     length = np.sqrt(np.sum((rows - rows.mean(0)) ** 2) / classes) or 1.0
-    arrows = (rows - rows.mean(0)) @ view / max(length, 1e-12)
+    arrows = 0.8 * (rows - rows.mean(0)) @ view / max(length, 1e-12)
     colours = [COLORS[hue(k)] for k in range(classes)]
     each = np.repeat(colours, cloud.shape[1])
     out = 1.24 if classes <= 4 else 1.3
@@ -70,7 +70,9 @@ def draw_frame(ds: xr.Dataset) -> Any:
             text_color="colour", text_font_size=SIZE, text_font_style="bold"
         ),
     ]
-    return hv.Overlay(parts).opts(xlim=(-3.4, 3.4), ylim=(-1.75, 1.75), xaxis=None, yaxis=None, logx=False, logy=False, data_aspect=1)
+    # Limits for a plot a fifth wider than high: the card has about that shape on a wide screen and on a narrow one.
+    x, y = ((-1.62, 1.62), (-1.1, 1.6)) if classes == 4 else ((-1.8, 1.8), (-1.5, 1.5))
+    return hv.Overlay(parts).opts(xlim=x, ylim=y, yticks=[99.0], xlabel="", ylabel="", xaxis=None, yaxis=None, logx=False, logy=False)
 
 
 def _arrows(tips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +91,7 @@ def say_frame(ds: xr.Dataset) -> str:
     wide = float(np.sqrt(max(series_of(ds, "nc1_trace")[-1], 0.0)))
     if "limit" in ds and float(ds["limit"]) == 0:
         left = float(np.sqrt(ds["trace_between"].values[-1] / ds["trace_between"].values[0]))
-        return f"√(λ_W λ_H) = {number(ds['c'])} is above 1: the frame of class means has shrunk to {number(left)} of its size and goes on."
+        return f"c = {number(ds['c'])} is above 1: the frame of class means has shrunk to {number(left)} of its size and goes on."
     width = "no width left" if wide < 1e-6 else f"{number(wide)} times as wide as their frame"
     return f"The clouds are {width}; the class means are {number(last(ds, 'nc2'))} away from an ideal simplex (NC2)."
 
@@ -110,7 +112,7 @@ def draw_measures(ds: xr.Dataset) -> Any:
         parts.append(line(axis.x, np.where(s > low, s, np.nan), colour, text, width=2.2))
     parts += [label(axis.right(), y, text, colour) for y, (_, text, colour) in zip(places, NAMED, strict=True)]
     parts.append(label(x, low * (high / low) ** 0.06, " zero error", "soft"))
-    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **axis.opts(0.2))
+    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="", **axis.opts(0.32))
 
 
 def _zero_error(ds: xr.Dataset) -> int | None:
@@ -147,9 +149,9 @@ def draw_traces(ds: xr.Dataset) -> Any:
         line([axis.low, end], [limit, limit], "faint", "limit", width=1.3, dash="dotted"),
         line(axis.x, within, "lost", "within", width=2.2),
         line(axis.x, between, "stable", "between", width=2.2),
-        label(axis.right(), places[0], "Tr Σ_B", "stable"),
-        label(axis.right(), places[1], "Tr Σ_W", "lost"),
-        label(end, limit * (high / low) ** 0.05, "ρ(K−1)/K", "soft", "right"),
+        label(axis.right(), places[0], "between", "stable"),
+        label(axis.right(), places[1], "within", "lost"),
+        label(axis.at(0.02), limit * (high / low) ** -0.06, "limit", "soft"),
     ]
     return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="feature²", **axis.opts())
 
@@ -158,8 +160,8 @@ def say_traces(ds: xr.Dataset) -> str:
     """Where they are."""
     w, b = series_of(ds, "trace_within")[-1], series_of(ds, "trace_between")[-1]
     limit = float(ds["limit"]) if "limit" in ds else np.nan
-    to = f", {number(b / limit)} times its limit" if np.isfinite(limit) and limit > 0 else ""
-    return f"Tr Σ_W is {number(w)} and Tr Σ_B {number(b)}{to}."
+    to = f", {number(b / limit)} times its limit ρ(K − 1)/K" if np.isfinite(limit) and limit > 0 else ""
+    return f"Within the classes the variability is {number(w)}, between them {number(b)}{to}."
 
 
 def draw_scaled(ds: xr.Dataset) -> Any:
@@ -182,7 +184,7 @@ def say_scaled(ds: xr.Dataset) -> str:
     """Whether they kept their directions."""
     w, b = series_of(ds, "scaled_within"), series_of(ds, "scaled_between")
     if len(w) < 2:
-        return f"Before the flow starts both are 1 (Tr Σ_W = {number(w[0])}, Tr Σ_B = {number(b[0])})."
+        return f"Before the flow starts both are 1 (within {number(w[0])}, between {number(b[0])})."
     up, down = int(np.sum(np.diff(b) > 0)), int(np.sum(np.diff(w) <= 1e-7 * w[:-1]))
     return f"In {len(w) - 1} frames the one between the classes rose {up} times and the one within never rose in {down}."
 
@@ -199,15 +201,15 @@ def draw_phase(ds: xr.Dataset) -> Any:
         line(between, within, "stable", "run", width=2.2),
         dots(between[:1], within[:1], "faint", "start", 6),
         dots(between[-1:], within[-1:], "stable", "now", 9),
-        label(limit, y[0] * (y[1] / y[0]) ** 0.06, " ρ(K−1)/K", "soft"),
+        label(limit, y[0] * (y[1] / y[0]) ** 0.06, " limit", "soft"),
     ]
-    return hv.Overlay(parts).opts(logx=True, logy=True, xlim=x, ylim=y, xlabel="Tr Σ_B, feature²", ylabel="Tr Σ_W, feature²")
+    return hv.Overlay(parts).opts(logx=True, logy=True, xlim=x, ylim=y, xlabel="between, feature²", ylabel="within, feature²")
 
 
 def say_phase(ds: xr.Dataset) -> str:
     """Their ratio."""
     t = series_of(ds, "nc1_trace")
-    return f"Tr Σ_W / Tr Σ_B went from {number(t[0])} to {number(t[-1])}."
+    return f"Within over between went from {number(t[0])} to {number(t[-1])}."
 
 
 # -- angles -------------------------------------------------------------------------------------------------------------
@@ -243,6 +245,7 @@ def draw_directions(ds: xr.Dataset) -> Any:
     values, rate = ds["deviation"].values.astype(float), ds["rate"].values.astype(float)
     shown = [positive(values[:, i], 1e-11) for i, _, _ in KINDS]
     low, high = decades(*shown, least=1e-8)
+    low /= 3
     ends = [s[-1] if np.isfinite(s[-1]) and s[-1] > low else np.nan for s in shown]
     places = apart(ends, (high / low) ** 0.085)
     parts: list[Any] = []
@@ -293,32 +296,32 @@ def draw_tether(ds: xr.Dataset) -> Any:
         label(over[2], 0.12 * high, "dotted: slope −r", "soft"),
     ]
     limits = {"xlim": (over[0], over[-1] * 14), "ylim": (low, high)}
-    return hv.Overlay(parts).opts(logx=True, logy=False, xlabel="1/β, time", ylabel="Tr Σ_W / Tr Σ_B", **limits)
+    return hv.Overlay(parts).opts(logx=True, logy=False, xlabel="1/β, time", ylabel="within / between", **limits)
 
 
 def say_tether(ds: xr.Dataset) -> str:
     """What this tether does."""
     t, beta = ds["nc1_trace"].values, float(ds["beta"])
     if not beta:
-        return f"Without tether Tr Σ_W / Tr Σ_B goes from {number(t[0])} to {number(t[-1])}, whatever the given features."
+        return f"Without tether within over between goes from {number(t[0])} to {number(t[-1])}, whatever the given features."
     rate = number(ds["flow_rate"])
-    return f"At β = {number(beta)} Tr Σ_W / Tr Σ_B goes from {number(t[0])} to {number(t[-1])}; the flow starts at the rate r = {rate}."
+    return f"At β = {number(beta)} within over between goes from {number(t[0])} to {number(t[-1])}; the flow starts at the rate r = {rate}."
 
 
 VIEWS = (
-    View("frame", "Class means, features and last layer", draw_frame, say_frame, kind="moment", systems=(*MODELS, *LEARNERS),
-         wide=True, height=340),
+    View("frame", "Class means, features and last layer", draw_frame, say_frame, kind="moment", systems=(*MODELS, *LEARNERS), height=300),
     View("spectrum", "How a class answers to its own given features", more.draw_spectrum, more.say_spectrum, systems=("blocks",),
          wide=True, height=280),
-    View("blocks", "Who answers to whom", more.draw_blocks, more.say_blocks, systems=("blocks",), height=240),
-    View("measures", "Measures of collapse", draw_measures, say_measures, systems=(*MODELS, "network")),
-    View("added", "Collapse by layers added", more.draw_added, say_measures, systems=("layerwise",)),
+    View("blocks", "Who answers to whom", more.draw_blocks, more.say_blocks, systems=("blocks",), height=210),
+    View("measures", "Measures of collapse", draw_measures, say_measures, systems=(*MODELS, "network"), height=300),
+    View("added", "Collapse by layers added", more.draw_added, say_measures, systems=("layerwise",), height=300),
     View("depth", "NC1 by depth", more.draw_depth, more.say_depth, kind="moment", systems=("network",)),
     View("scaled", "What must fall and what must rise", draw_scaled, say_scaled, systems=("flow",)),
     View("tether", "Tether and flow", draw_tether, say_tether, kind="moment", systems=("tether",)),
     View("traces", "Within and between the classes", draw_traces, say_traces, systems=(*MODELS, *LEARNERS)),
-    View("errors", "Loss and errors", more.draw_errors, more.say_errors, systems=("network",)),
-    View("directions", "Five directions around collapse", draw_directions, say_directions, systems=MODELS),
-    View("cosines", "Cosines between class means", draw_cosines, say_cosines, kind="moment", systems=(*MODELS, *LEARNERS), height=230),
-    View("phase", "Within against between", draw_phase, say_phase, kind="moment", systems=MODELS, height=230),
+    View("errors", "Loss and errors", more.draw_errors, more.say_errors, systems=("network",), height=210),
+    View("directions", "Five directions around collapse", draw_directions, say_directions, systems=MODELS, height=210),
+    View("cosines", "Cosines between class means", draw_cosines, say_cosines, kind="moment", systems=(*MODELS, *LEARNERS), height=210),
+    View("phase", "Within against between", draw_phase, say_phase, kind="moment", systems=MODELS, height=210),
+    View("map", "What both terms do to NC1", more.draw_map, more.say_map, kind="moment", systems=("blocks", "tether"), height=210),
 )  # fmt: skip
