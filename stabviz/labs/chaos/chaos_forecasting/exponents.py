@@ -73,7 +73,7 @@ class Exponents(System):
         x = jnp.asarray(flow(self.flow).start)
         a, b = jax.random.split(key)
         push = jax.random.normal(a, (self.copies, x.shape[0]), x.dtype)
-        xs = x + SCATTER * jnp.maximum(jnp.abs(x), SCATTER) * push
+        xs = x[None] + SCATTER * jnp.maximum(jnp.abs(x), SCATTER)[None] * push
         tangent = jax.vmap(lambda x, key: lyapunov.start(x, x.shape[0], key))(xs, jax.random.split(b, self.copies))
         return {"x": xs, "t": jnp.zeros((), x.dtype), "k": jnp.int32(0), "tangent": tangent, "divergence": jnp.zeros((), x.dtype)}
 
