@@ -1,4 +1,4 @@
-"""Phase spirals: Banik, van den Bosch and Weinberg, A comprehensive perturbative formalism for phase mixing in perturbed disks, 2022 and 2023."""
+"""Phase spirals: Banik, van den Bosch and Weinberg, Phase mixing in perturbed disks, 2022 and 2023."""
 
 from stabviz.lab import Lab, Paper, Preset
 
@@ -31,7 +31,7 @@ lab = Lab(
         "gaia": Preset(
             "Gaia's snail",
             controls=DISC | {"dv": 4.0, "t_end": 0.5},
-            doc="The disc at the Sun half a Gyr after a push of 4 km/s: the spiral that Gaia saw in 2018, with its measured ridge beside it.",
+            doc="The disc at the Sun half a Gyr after a push of 4 km/s: the spiral that Gaia saw, with its measured ridge beside it.",
         ),
         "two-arms": Preset(
             "Two arms",
@@ -45,7 +45,8 @@ lab = Lab(
         ),
         "sagittarius": Preset(
             "Sagittarius",
-            controls=DISC | {"perturbation": "satellite", "M_sat": 1e10, "b": 20.0, "v_sat": 486.0, "theta_P": 27.0, "eps": 1.0, "t_end": 0.6},
+            controls=DISC
+            | {"perturbation": "satellite", "M_sat": 1e10, "b": 20.0, "v_sat": 486.0, "theta_P": 27.0, "eps": 1.0, "t_end": 0.6},
             doc="A satellite of ten billion Suns passes 20 kpc from the Sun at 486 km/s, 27 degrees from the normal.",
         ),
         "clouds": Preset(

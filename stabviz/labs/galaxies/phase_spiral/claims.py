@@ -1,8 +1,9 @@
 r"""The claims.
 
-For each: what must make it fail. `arms`: the other push. `amplitude`: a pulse, whose amplitudes are smaller. `clock`: a clock read with another
-potential (`wrong_age`). `suppression`, `too_slow`: the fast pulses of the same study. `slow_bends`: equal durations. `satellite`: the other
-distance. `clouds`: an exponential in t instead of t^3. `winding`: the places exchanged. `no_kick`, `harmonic`: a kick, the slab.
+For each: what must make it fail. `arms`: the other push. `amplitude`: a pulse, whose amplitudes are smaller. `clock`: a clock read
+with another potential (`wrong_age`). `suppression`, `too_slow`: the fast pulses of the same study. `slow_bends`: equal durations.
+`satellite`: the other distance. `clouds`: an exponential in t instead of t^3. `winding`: the places exchanged. `no_kick`,
+`harmonic`: a kick, the slab.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ CLAIMS = (
     ),
     Claim(
         "clock", "The winding tells the time since the push",
-        "t", "2 %", decisions.clock_run, kind="derived", study={"slab": evidence.PUSHES, "disc": evidence.CLOCK}, on_run=True, source=DERIVED,
+        "t", "2 %", decisions.clock_run, kind="derived", study={"slab": evidence.PUSHES, "disc": evidence.CLOCK}, on_run=True,
+        source=DERIVED,
     ),
     Claim(
         "suppression", "A slow pulse leaves $e^{-\\Omega^2 \\tau^2/2}$ of the response to its impulse",
@@ -56,7 +58,8 @@ CLAIMS = (
     ),
     Claim(
         "winding", "Spirals wind more slowly farther out, and with a halo",
-        "3.71 > 1.70; 3.93 > 3.71 turns/Gyr", "order, and 3 %", decisions.winding, study=evidence.RADII, source="Banik et al. 2023, abstract",
+        "3.71 > 1.70; 3.93 > 3.71 turns/Gyr", "order, and 3 %", decisions.winding, study=evidence.RADII,
+        source="Banik et al. 2023, abstract",
     ),
     Claim(
         "wrong_age", "Read with a potential without halo, the same spiral looks too young by the ratio of $d\\Omega/dJ$",

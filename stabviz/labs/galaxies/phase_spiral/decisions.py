@@ -203,7 +203,7 @@ def fitted(one: xr.Dataset) -> tuple[float, float]:
     """(tau_D fitted to ln a_1 at J = 11, exponent of the best power law of ln(a_0 / a))."""
     t, a = one["time"].values.astype(float), one["a1"].values[:, SOLAR].astype(float) / float(one["a1_theory"].values[SOLAR])
     use = (t > 0.35) & (a > 0.1) & (a < 0.97)
-    slope, start = np.polyfit(np.log(t[use]), np.log(-np.log(a[use])), 1)
+    slope, _ = np.polyfit(np.log(t[use]), np.log(-np.log(a[use])), 1)
     cubed = np.exp(np.mean(np.log(-np.log(a[use])) - 3 * np.log(t[use])))
     return float(cubed ** (-1 / 3)), float(slope)
 
@@ -245,7 +245,8 @@ def winding(ds: xr.Dataset) -> Verdict:
         measured[name] = (phase[3] - phase[7]) / (2 * np.pi * last(one, "time"))
     near = all(abs(table[name] / turns - 1) <= 0.03 for name, turns in TURNS.items())
     order = all(x["R = 8, no halo"] > x["R = 8"] > x["R = 12"] for x in (table, measured))
-    return Verdict(bool(near and order), f"{listed(list(table.values()))} turns/Gyr; between J = 5 and 21 {listed(list(measured.values()))}")
+    text = f"{listed(list(table.values()))} turns/Gyr; between J = 5 and 21 {listed(list(measured.values()))}"
+    return Verdict(bool(near and order), text)
 
 
 def wrong_age(ds: xr.Dataset) -> Verdict:

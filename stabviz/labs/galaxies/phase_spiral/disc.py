@@ -70,7 +70,9 @@ class PhaseSpiral(System):
     perturbation: str = control(
         "kick", choices=("kick", "pulse", "satellite"), doc="all at once, a Gaussian pulse in time, or a satellite on a straight line"
     )
-    dv: float = control(5.0, bounds=(0.0, 25.0), unit="km/s", symbol=r"\Delta v", label="bending push", doc="impulse of the same sign for all")
+    dv: float = control(
+        5.0, bounds=(0.0, 25.0), unit="km/s", symbol=r"\Delta v", label="bending push", doc="impulse of the same sign for all"
+    )
     beta: float = control(
         0.0, bounds=(0.0, 40.0), unit="km/s/kpc", symbol=r"\beta", label="breathing push", doc="impulse −βz, towards the plane"
     )
@@ -93,10 +95,10 @@ class PhaseSpiral(System):
         486.0, bounds=(100.0, 800.0), unit="km/s", symbol="v_P", label="satellite speed", doc="speed of the satellite, relative to the disc"
     )
     theta_P: float = control(
-        27.0, bounds=(0.0, 90.0), unit="deg", symbol=r"\theta_P", label="satellite angle", doc="angle of its path from the normal of the disc"
+        27.0, bounds=(0.0, 90.0), unit="deg", symbol=r"\theta_P", label="satellite angle", doc="angle of its path from the normal"
     )
     eps: float = control(
-        1.0, bounds=(0.01, 5.0), scale="log", unit="kpc", symbol=r"\epsilon", label="satellite size", doc="softening length of the satellite"
+        1.0, bounds=(0.01, 5.0), scale="log", unit="kpc", symbol=r"\epsilon", label="satellite size", doc="its softening length"
     )
     D_v: float = control(
         0.0, bounds=(0.0, 1000.0), unit="km2/s2/Gyr", symbol="D_v", label="clouds",
@@ -158,7 +160,8 @@ class PhaseSpiral(System):
         expected = self.n_particles * prediction.in_cells(balance, self.sigma, z_end, v_end, CELLS)
         theory = prediction.response(self, known)
         made: Problem = {
-            "read": read, "theory": theory, "start": jnp.asarray(self.start()) * 1.0, "z_end": z_end, "v_end": v_end, "expected": expected,
+            "read": read, "theory": theory, "start": jnp.asarray(self.start()) * 1.0, "T0": times,
+            "z_end": z_end, "v_end": v_end, "expected": expected,
             "grid": prediction.grid(read, z_end, v_end), "sigma0": self.sigma * 1.0, "balance": balance,
         }  # fmt: skip
         if self.sampling == "quiet":
@@ -187,9 +190,9 @@ class PhaseSpiral(System):
 
     def begin(self, problem: Problem, state: State) -> Problem:
         """What belongs to the start and stays when the potential is turned: equilibrium, picture, theory, first actions, time 0."""
-        kept = ("start", "z_end", "v_end", "expected", "sigma0", "balance", "theory", "constants", "z", "v")
+        kept = ("start", "T0", "z_end", "v_end", "expected", "sigma0", "balance", "theory", "constants", "z", "v")
         w = tables.speed(problem["read"], state["z"][:WATCHED], state["v"][:WATCHED])
-        return {name: problem[name] for name in kept if name in problem} | {"J0": tables.actions(problem["read"], w), "T0": problem["read"]["T"]}
+        return {name: problem[name] for name in kept if name in problem} | {"J0": tables.actions(problem["read"], w)}
 
     def init(self, problem: Problem, key: Array) -> State:
         if self.sampling == "quiet":
@@ -282,8 +285,9 @@ class PhaseSpiral(System):
         folded, folded2 = known.pop("folded"), known.pop("folded2")
         omega = problem["constants"]["Omega_bin"]
         w = tables.speed(read, z[:WATCHED], v[:WATCHED])
-        drift = jnp.log(tables.actions(read, w) / problem["J0"])
-        moved = jnp.where(problem["J0"] > 0.1, drift, 0.0)  # stars at rest have no ln J
+        j = tables.actions(read, w)
+        first = problem.get("J0", j)
+        moved = jnp.where(first > 0.1, jnp.log(j / first), 0.0)  # stars at rest have no ln J
         two = clock["arms"] == 2
         angle = jnp.where(two, folded2 / 2, folded) + omega * jnp.where(two, t, clock["t_recovered"])
         crest_z, crest_v = tables.back(read, problem["constants"]["w_bin"], angle)
@@ -320,7 +324,8 @@ class PhaseSpiral(System):
         low, high = problem["read"]["Omega_edges"]
         constants = {name: x for name, x in problem["constants"].items() if name != "w_bin"}
         return constants | {
-            "zbin": middle * problem["z_end"], "vbin": middle * problem["v_end"], "Jbin": (edges[1:] + edges[:-1]) / 2, "T": problem["read"]["T"],
+            "zbin": middle * problem["z_end"], "vbin": middle * problem["v_end"], "Jbin": (edges[1:] + edges[:-1]) / 2,
+            "T": problem["read"]["T"],
             "thetabin": (np.arange(measure.SHOWN_ANGLES) + 0.5) * 2 * np.pi / measure.SHOWN_ANGLES,
             "Omegabin": low + (high - low) * (jnp.arange(rows) + 0.5) / rows, "mode": np.array([1, 2]), "expected": problem["expected"],
             "ridge_of": np.array(GAIA_RADII),

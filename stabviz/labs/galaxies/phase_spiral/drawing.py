@@ -91,3 +91,24 @@ def pooled(values: np.ndarray, by: int) -> np.ndarray:
 def extent(x: np.ndarray) -> float:
     """Outer border of even cells around 0."""
     return float(x[-1] + (x[1] - x[0]) / 2)
+
+
+def time(ds: xr.Dataset) -> float:
+    """Time since the push. Gyr."""
+    return float(ds["time"].values[-1])
+
+
+def modes(ds: xr.Dataset) -> int:
+    """Arms that the theory expects."""
+    return 2 if float(ds["a2_linear"].sum()) > float(ds["a1_linear"].sum()) else 1
+
+
+def plane(ds: xr.Dataset) -> dict[str, Any]:
+    """Axes of the plane of height and velocity."""
+    z, v = ds["zbin"].values, ds["vbin"].values
+    return {"xlim": (-extent(z), extent(z)), "ylim": (-extent(v), extent(v)), "xlabel": "z [kpc]", "ylabel": "v [km/s]"}
+
+
+def middles(x: np.ndarray, by: int) -> np.ndarray:
+    """Middles of blocks of cells."""
+    return x.reshape(-1, by).mean(1)

@@ -46,7 +46,8 @@ RADII = Study(
 )  # fmt: skip
 
 DAMPING = Study(
-    controls={"n_particles": 10_000}, steps=1, frames=1, axes={"potential": {"slab": {}, "disc+halo": DISC}}, one_by_one=True, keep=("time",)
+    controls={"n_particles": 10_000}, steps=1, frames=1, one_by_one=True, keep=("time",),
+    axes={"disc": {"slab": {}, "disc+halo": DISC}},
 )  # fmt: skip
 
 HARMONIC = Study(

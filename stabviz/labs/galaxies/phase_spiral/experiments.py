@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import xarray as xr
 
@@ -23,7 +25,7 @@ def what_is_left(ds: xr.Dataset) -> tuple[int, str]:
 def what_clouds_leave(ds: xr.Dataset) -> tuple[int, str]:
     t, a = ds["time"].values.astype(float), ds["a1"].values[:, SOLAR].astype(float)
     at = [float(np.interp(s, t, a)) for s in (0.0, 0.3, 0.6, 0.9)]
-    drop = [1 - b / c for c, b in zip(at, at[1:])]
+    drop = [1 - b / c for c, b in itertools.pairwise(at)]
     text = f"In the first 0.3 Gyr {drop[0]:.0%} is lost, in the second {drop[1]:.0%}, in the third {drop[2]:.0%} of what was left."
     return (0 if drop[2] > drop[0] + 0.1 else 1 if abs(drop[2] - drop[0]) <= 0.1 else 2), text
 

@@ -71,7 +71,8 @@ def response(system: Any, known: dict[str, Array]) -> dict[str, Array]:
         alpha = [_saturating(one), _saturating(two)]
     d_j = theory.diffusion(1.0, known["J"], omega)
     return {
-        "re1": alpha[0].real, "im1": alpha[0].imag, "re2": alpha[1].real, "im2": alpha[1].imag, "linear1": jnp.abs(one), "linear2": jnp.abs(two),
+        "re1": alpha[0].real, "im1": alpha[0].imag, "re2": alpha[1].real, "im2": alpha[1].imag,
+        "linear1": jnp.abs(one), "linear2": jnp.abs(two),
         "impulse1": impulse[0], "impulse2": impulse[1], "damp": theory.damping(1, known["slope"], d_j),
         "w_ridge": jnp.interp(50.0, known["J"], known["w"]), "two": jnp.sum(jnp.abs(two)) > jnp.sum(jnp.abs(one)),
     }  # fmt: skip
@@ -84,7 +85,8 @@ def _saturating(alpha: Array) -> Array:
 
 
 def constants(
-    system: Any, read: dict[str, Array], known: dict[str, Array], made: dict[str, Array], balance: dict[str, Array], other: dict[str, Array] | None
+    system: Any, read: dict[str, Array], known: dict[str, Array], made: dict[str, Array], balance: dict[str, Array],
+    other: dict[str, Array] | None,
 ) -> dict[str, Array]:
     """Means over the action bins, and single numbers of the run. `other`: the orbits without the halo, where there is one."""
     row = slice(1, None, 2)

@@ -80,7 +80,8 @@ def exact_kick(orbit: dict[str, Any], dv: Any, beta: Any, sigma: Any, n: int) ->
 
     f(z, v) = f_0(E(z, v - dv + beta z)) averaged over the orbit with exp(i n theta); a quarter of each orbit (n, points) is given.
     """
-    total, mass = 0.0, 0.0
+    total: Any = 0.0
+    mass: Any = 0.0
     for reflect, up, across in ((0.0, 1, 1), (jnp.pi, -1, 1), (jnp.pi, -1, -1), (2 * jnp.pi, 1, -1)):
         theta = reflect + (up * across) * orbit["theta"]
         z, v = across * orbit["z"], up * orbit["v"]

@@ -32,9 +32,9 @@ def png(rgba: np.ndarray) -> bytes:
 def smooth(x: np.ndarray) -> np.ndarray:
     """A 3 x 3 binomial filter."""
     for axis in (0, 1):
-        wide = np.pad(x, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        low, high = ([slice(0, -2) if a == axis else slice(None) for a in (0, 1)], [slice(2, None) if a == axis else slice(None) for a in (0, 1)])
-        x = (wide[tuple(low)] + 2 * x + wide[tuple(high)]) / 4
+        ends = [(1, 1) if a == axis else (0, 0) for a in (0, 1)]
+        wide = np.pad(x, ends, mode="edge")
+        x = (np.take(wide, range(x.shape[axis]), axis) + 2 * x + np.take(wide, range(2, x.shape[axis] + 2), axis)) / 4
     return x
 
 

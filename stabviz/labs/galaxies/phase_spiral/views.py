@@ -11,21 +11,12 @@ import xarray as xr
 from stabviz.colors import COLORS
 from stabviz.lab import View
 
-from .drawing import bars, dots, extent, image, label, last, line, number, pooled, turned, upright
-from .seen import GAIA_RADII, GAIA_REACH, GAIA_RIDGES, GAIA_SCATTER
+from . import compare
+from .drawing import bars, dots, extent, image, label, last, line, middles, modes, number, plane, pooled, time, turned, upright
 
 TINT = COLORS["tint"]
 BIN = 6
-"""The action bin from 9 to 13 kpc km/s is number 5; the colours are scaled by the one after it."""
-
-
-def _time(ds: xr.Dataset) -> float:
-    return float(ds["time"].values[-1])
-
-
-def _modes(ds: xr.Dataset) -> int:
-    """Arms that the theory expects."""
-    return 2 if float(ds["a2_linear"].sum()) > float(ds["a1_linear"].sum()) else 1
+"""The action bin whose amplitude scales the colours: 13 to 18 kpc km/s. Numbers are told of the one before it."""
 
 
 def _scale(ds: xr.Dataset) -> float:
@@ -36,11 +27,6 @@ def _scale(ds: xr.Dataset) -> float:
 
 
 # -- the snail --------------------------------------------------------------------------------------------------------
-
-
-def _plane(ds: xr.Dataset) -> dict[str, Any]:
-    z, v = ds["zbin"].values, ds["vbin"].values
-    return {"xlim": (-extent(z), extent(z)), "ylim": (-extent(v), extent(v)), "xlabel": "z [kpc]", "ylabel": "v [km/s]"}
 
 
 def _over(ds: xr.Dataset, by: int) -> np.ndarray:
@@ -55,29 +41,25 @@ def _blocks(ds: xr.Dataset) -> int:
     return 1 if float(ds["expected"].sum()) > 6e5 else 2
 
 
-def _middles(x: np.ndarray, by: int) -> np.ndarray:
-    return x.reshape(-1, by).mean(1)
-
-
 def draw_snail(ds: xr.Dataset) -> Any:
     """Stars over the equilibrium in the plane of height and velocity; dots: the ridge that theory expects."""
-    by, arms = _blocks(ds), _modes(ds)
-    z, v = _middles(ds["zbin"].values.astype(float), by), _middles(ds["vbin"].values.astype(float), by)
+    by, arms = _blocks(ds), modes(ds)
+    z, v = middles(ds["zbin"].values.astype(float), by), middles(ds["vbin"].values.astype(float), by)
     x, y = last(ds, "ridge_z"), last(ds, "ridge_v")
     other = 1.0 if arms == 2 else np.nan
     right, top = extent(ds["zbin"].values), extent(ds["vbin"].values)
     parts = [
         image(_over(ds, by), z, v, "contrast"),
         dots(x, y, "ink", "ridge", size=1.6), dots(-other * x, -other * y, "ink", "second ridge", size=1.6),
-        label(-0.96 * right, 0.88 * top, f"t = {1000 * _time(ds):.0f} Myr", "ink", bold=True),
+        label(-0.96 * right, 0.88 * top, f"t = {1000 * time(ds):.0f} Myr", "ink", bold=True),
         label(0.96 * right, -0.95 * top, f"colours to ±{_scale(ds):.0%}", "soft", "right"),
     ]  # fmt: skip
-    return hv.Overlay(parts).opts(**_plane(ds))
+    return hv.Overlay(parts).opts(**plane(ds))
 
 
 def say_snail(ds: xr.Dataset) -> str:
     """How far it has wound."""
-    t, turns = _time(ds), float(ds["turns"])
+    t, turns = time(ds), float(ds["turns"])
     if t <= 0:
         first = "Just after the push" if turned(ds, "perturbation") == "kick" else "Before the push"
         return f"{first}: the mean velocity is {number(last(ds, 'mean_v'))} km/s."
@@ -93,18 +75,18 @@ def say_snail(ds: xr.Dataset) -> str:
 
 def draw_theory(ds: xr.Dataset) -> Any:
     """The same picture by theory, without stars; crosses: the crest measured in each action bin."""
-    arms = _modes(ds)
+    arms = modes(ds)
     x, y = last(ds, "crest_z"), last(ds, "crest_v")
     other = 1.0 if arms == 2 else np.nan
     right, top = extent(ds["zbin"].values), extent(ds["vbin"].values)
     by = 2
-    z, v = _middles(ds["zbin"].values.astype(float), by), _middles(ds["vbin"].values.astype(float), by)
+    z, v = middles(ds["zbin"].values.astype(float), by), middles(ds["vbin"].values.astype(float), by)
     parts = [
         image(pooled(last(ds, "theory"), by) / 4 / _scale(ds), z, v, "theory"),
         dots(x, y, "ink", "crest", size=7, marker="cross"), dots(-other * x, -other * y, "ink", "second crest", size=7, marker="cross"),
         label(0.96 * right, -0.95 * top, "crosses: crest of the stars", "soft", "right"),
     ]  # fmt: skip
-    return hv.Overlay(parts).opts(**_plane(ds))
+    return hv.Overlay(parts).opts(**plane(ds))
 
 
 def say_theory(ds: xr.Dataset) -> str:
@@ -112,7 +94,7 @@ def say_theory(ds: xr.Dataset) -> str:
     theory, contrast, expected = last(ds, "theory"), last(ds, "contrast"), ds["expected"].values
     there = np.isfinite(theory) & np.isfinite(contrast)
     if there.sum() < 10:
-        return "There is no theory for this moment: the push is not over yet." if _time(ds) <= 0 else "Too few stars a cell to compare."
+        return "There is no theory for this moment: the push is not over yet." if time(ds) <= 0 else "Too few stars a cell to compare."
     weight = expected[there]
     a, b = theory[there], contrast[there]
     if np.sqrt(np.average(a**2, weights=weight)) < 1e-3:
@@ -136,7 +118,7 @@ def draw_straight(ds: xr.Dataset) -> Any:
     second = np.mod(angle + np.pi, 2 * np.pi) if arms == 2 else np.full_like(angle, np.nan)
     step = omega[1] - omega[0]
     parts = [
-        image(values, _middles(omega, 2), _middles(theta, 2), "straight"),
+        image(values, middles(omega, 2), middles(theta, 2), "straight"),
         dots(fine, angle, "ink", "slope read", size=1.6), dots(fine, second, "ink", "second arm", size=1.6),
     ]  # fmt: skip
     limits = {"xlim": (float(omega[0] - step / 2), float(omega[-1] + step / 2)), "ylim": (0, 2 * np.pi)}
@@ -145,7 +127,7 @@ def draw_straight(ds: xr.Dataset) -> Any:
 
 def say_straight(ds: xr.Dataset) -> str:
     """The slope."""
-    read, t = float(ds["t_recovered"].values[-1]), _time(ds)
+    read, t = float(ds["t_recovered"].values[-1]), time(ds)
     return f"The slope of the stripes says {1000 * read:.0f} Myr since the push; the clock on the wall says {1000 * t:.0f}."
 
 
@@ -156,7 +138,7 @@ def draw_clock(ds: xr.Dataset) -> Any:
     """Order left after unwinding by T: the peak is the time since the push."""
     T, one, two = ds["T"].values, last(ds, "clock"), last(ds, "clock2")
     high = 1.25 * max(float(ds["peaks"].max()), 1e-3)
-    t, read = _time(ds), float(ds["t_recovered"].values[-1])
+    t, read = time(ds), float(ds["t_recovered"].values[-1])
     noise = np.sqrt(np.pi / float(ds["in_bin"].values[-1].sum()) / 4)
     end = float(T[-1])
     at1, at2 = int(np.argmax(one)), int(np.argmax(two))
@@ -173,7 +155,7 @@ def draw_clock(ds: xr.Dataset) -> Any:
 
 def say_clock(ds: xr.Dataset) -> str:
     """The time read."""
-    t, read, top = _time(ds), float(ds["t_recovered"].values[-1]), float(ds["clock_peak"].values[-1])
+    t, read, top = time(ds), float(ds["t_recovered"].values[-1]), float(ds["clock_peak"].values[-1])
     if abs(float(ds["turns"])) < 0.01:
         return f"The clock is flat at {number(top)}: without mixing there is no time to be read."
     if t <= 0:
@@ -190,7 +172,7 @@ def draw_amplitude(ds: xr.Dataset) -> Any:
     """Strength of the spiral in each action bin, unwound, with error bars and theory."""
     j, count = ds["J_bin"].values.astype(float), last(ds, "in_bin")
     error = np.sqrt(2 / np.maximum(count, 1))
-    t3 = max(_time(ds), 0.0) ** 3
+    t3 = max(time(ds), 0.0) ** 3
     parts, tops = [], [0.02]
     for name, tau, colour in (("a2", "tau_D2", "edge"), ("a1", "tau_D1", "stable")):
         theory = ds[f"{name}_theory"].values * np.exp(-t3 / ds[tau].values.astype(float) ** 3)
@@ -206,12 +188,13 @@ def draw_amplitude(ds: xr.Dataset) -> Any:
 
 def say_amplitude(ds: xr.Dataset) -> str:
     """One bin in numbers."""
-    name = "a2" if _modes(ds) == 2 else "a1"
+    name = "a2" if modes(ds) == 2 else "a1"
     tau = float(ds[f"tau_D{name[1]}"].values[5])
-    theory = float(ds[f"{name}_theory"].values[5]) * np.exp(-(max(_time(ds), 0.0) ** 3) / tau**3)
+    theory = float(ds[f"{name}_theory"].values[5]) * np.exp(-(max(time(ds), 0.0) ** 3) / tau**3)
     seen, error = float(last(ds, name)[5]), np.sqrt(2 / max(float(last(ds, "in_bin")[5]), 1))
     word = "one-armed" if name == "a1" else "two-armed"
-    return f"At J = {float(ds['J_bin'].values[5]):.0f} kpc km/s the {word} amplitude is {number(seen)} ± {number(error)}, theory {number(theory)}."
+    j = float(ds["J_bin"].values[5])
+    return f"At J = {j:.0f} kpc km/s the {word} amplitude is {number(seen)} ± {number(error)}, theory {number(theory)}."
 
 
 # -- adiabatic --------------------------------------------------------------------------------------------------------
@@ -235,25 +218,25 @@ def _suppressed(ds: xr.Dataset, n: int) -> tuple[np.ndarray, np.ndarray]:
     pushed = float(ds["push_tau"])
     x = n * ds["Omega_bin"].values.astype(float) * pushed
     impulse = ds[f"a{n}_impulse"].values.astype(float)
-    over = _time(ds) >= 3 * pushed
+    over = time(ds) >= 3 * pushed
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = np.where((impulse > 0.02) & over, last(ds, f"a{n}") / impulse, np.nan)
     return np.where(np.isfinite(x), x, 0.0), np.where(np.isfinite(x), seen, np.nan)
 
 
+def pulsed(ds: xr.Dataset) -> bool:
+    """Whether the push took a while."""
+    return bool(turned(ds, "perturbation") == "pulse")
+
+
 def say_adiabatic(ds: xr.Dataset) -> str:
     """How slow the push was."""
-    kind = turned(ds, "perturbation")
-    if kind == "satellite":
-        x = float(ds["Omega_bin"].values[5]) * float(ds["x_sat"])
-        return f"A satellite's push lasts b/v: Ωb/v = {x:.2g} at J = 11, and it falls off like exp(−Ωb/v) instead."
-    if kind == "kick":
-        return "An impulse is as fast as can be, nΩτ = 0: take a pulse and turn its duration up to move down the curve."
-    n = _modes(ds)
-    x, share = _suppressed(ds, n)
+    n = modes(ds)
+    place, share = _suppressed(ds, n)
+    x = float(place[5])
     if not np.isfinite(share[5]):
-        return f"At J = 11 the pulse has nΩτ = {x[5]:.2g}: theory leaves {np.exp(-x[5] ** 2 / 2):.2g} of an impulse's response."
-    return f"At J = 11, nΩτ = {x[5]:.2g}: {number(share[5])} of an impulse's response is left, theory {number(np.exp(-x[5] ** 2 / 2))}."
+        return f"At J = 11 the pulse has nΩτ = {x:.2g}: theory leaves {np.exp(-(x**2) / 2):.2g} of an impulse's response."
+    return f"At J = 11, nΩτ = {x:.2g}: {number(share[5])} of an impulse's response is left, theory {number(np.exp(-(x**2) / 2))}."
 
 
 # -- erasure ----------------------------------------------------------------------------------------------------------
@@ -261,7 +244,7 @@ def say_adiabatic(ds: xr.Dataset) -> str:
 
 def draw_erasure(ds: xr.Dataset) -> Any:
     """The amplitude in one action bin over time, and what clouds leave of it."""
-    n = _modes(ds)
+    n = modes(ds)
     t, a = ds["time"].values.astype(float), ds[f"a{n}"].values[:, 5].astype(float)
     level, tau = float(ds[f"a{n}_theory"].values[5]), float(ds[f"tau_D{n}"].values[5])
     heat = float(ds["tau_D_heating"])
@@ -276,12 +259,13 @@ def draw_erasure(ds: xr.Dataset) -> Any:
         line(np.append(t, np.nan), np.append(a, np.nan), "stable", "amplitude", width=2.5),
         dots(t[-1:], a[-1:], "stable", "now", size=8),
     ]  # fmt: skip
-    return hv.Overlay(parts).opts(xlim=(min(float(t[0]), 0.0), end), ylim=(0, high), xlabel="time since the push [Gyr]", ylabel="amplitude at J = 11")
+    limits = {"xlim": (min(float(t[0]), 0.0), end), "ylim": (0, high)}
+    return hv.Overlay(parts).opts(xlabel="time since the push [Gyr]", ylabel="amplitude at J = 11", **limits)
 
 
 def say_erasure(ds: xr.Dataset) -> str:
     """How much is left."""
-    n = _modes(ds)
+    n = modes(ds)
     now, level = float(last(ds, f"a{n}")[5]), float(ds[f"a{n}_theory"].values[5])
     tau = float(ds[f"tau_D{n}"].values[5])
     if not np.isfinite(tau):
@@ -290,108 +274,8 @@ def say_erasure(ds: xr.Dataset) -> str:
             return f"No clouds and no shear: the amplitude stays at {number(now)}."
         return f"No clouds: the amplitude stays at {number(now)}; clouds that heat the disc in 10 Gyr would damp it in {heat:.2f} Gyr."
     left = now / level if level > 0 else np.nan
-    return f"{number(100 * left)} % is left of the spiral; with τ = {tau:.2f} Gyr theory leaves {100 * np.exp(-((_time(ds) / tau) ** 3)):.0f} %."
-
-
-# -- real data --------------------------------------------------------------------------------------------------------
-
-
-def _polar(ds: xr.Dataset, z: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = z / float(ds["s_z"]), v / float(ds["s_v"])
-    return np.arctan2(y, x), np.hypot(x, y)
-
-
-def draw_gaia(ds: xr.Dataset) -> Any:
-    """The ridge unwrapped: distance from the centre against the angle on the page, over the ridges measured with Gaia."""
-    parts = []
-    grid = np.linspace(*GAIA_REACH, 60)
-    for (a, b, c), scatter, colour in zip(GAIA_RIDGES, GAIA_SCATTER, ("lost", "edge")):
-        r = a + b * grid + c * grid**2
-        parts.append(hv.Area((grid, r - scatter, r + scatter), "x", ["base", f"Gaia {colour}"]).opts(color=TINT, line_alpha=0, alpha=1))
-        parts.append(line(grid, r, colour, f"Gaia {colour} ridge", width=2))
-    phi, r = _ridge(ds)
-    near, place = _crest(ds, phi, r)
-    parts += [line(phi, r, "stable", "this run", width=2, dash="dashed"), dots(near, place, "stable", "crest", size=7)]
-    ends = [float(np.polyval(ridge[::-1], GAIA_REACH[1])) for ridge in GAIA_RIDGES]
-    parts += [label(11.1, end, f"Gaia, {radius} kpc", colour) for end, radius, colour in zip(ends, GAIA_RADII, ("lost", "edge"))]
-    parts.append(label(0.4, 2.2, "this run, turned to match at r = 1", "stable"))
-    return hv.Overlay(parts).opts(xlim=(0, 16), ylim=(0, 2.4), xlabel="angle φ, unwrapped [rad]", ylabel="r = |(z/s, v/s)|")
-
-
-def _ridge(ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The theory's ridge, turned so that it meets the Gaia ridge of the nearer radius at r = 1."""
-    phi, r = _polar(ds, last(ds, "ridge_z"), last(ds, "ridge_v"))
-    phi = np.unwrap(phi)
-    a, b, c = GAIA_RIDGES[_nearer(ds)]
-    meet = (-b + np.sqrt(b * b - 4 * c * (a - 1))) / (2 * c)
-    return phi - float(np.interp(1.0, r, phi)) + meet, r
-
-
-def _nearer(ds: xr.Dataset) -> int:
-    return int(np.argmin(np.abs(np.array(GAIA_RADII) - float(turned(ds, "R")))))
-
-
-def _crest(ds: xr.Dataset, phi: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The measured crests on the branch nearest to the theory's ridge."""
-    raw, _ = _polar(ds, last(ds, "ridge_z"), last(ds, "ridge_v"))
-    shift = phi[0] - raw[0]
-    angle, place = _polar(ds, last(ds, "crest_z"), last(ds, "crest_v"))
-    expected = np.interp(place, r, phi)
-    period = np.pi if _modes(ds) == 2 else 2 * np.pi
-    angle = angle + shift
-    return angle + period * np.round((expected - angle) / period), place
-
-
-def say_gaia(ds: xr.Dataset) -> str:
-    """Ages of the Gaia ridges in this potential."""
-    ages = ds["gaia_age"].values
-    if not np.isfinite(ages).all():
-        return "In a harmonic potential the measured ridges have no age: nothing winds, and 0 turns a Gyr would never make them."
-    here = GAIA_RADII[_nearer(ds)]
-    return f"In this potential the Gaia ridge at {here} kpc has the slope of {1000 * ages[_nearer(ds)]:.0f} Myr; this run is {1000 * _time(ds):.0f} Myr old."
-
-
-# -- colour by azimuthal velocity -------------------------------------------------------------------------------------
-
-
-def draw_vphi(ds: xr.Dataset) -> Any:
-    """Mean azimuthal velocity in the plane: the picture in which Gaia's snail was first seen."""
-    z, v = ds["zbin"].values.astype(float), ds["vbin"].values.astype(float)
-    right, top = extent(z), extent(v)
-    by = 4
-    values, text, scale = np.full((len(z) // by, len(v) // by), np.nan), "needs a spread of guiding radii", 1.0
-    if "vphi" in ds:
-        density = last(ds, "density")
-        weight, total = pooled(density, by), pooled(np.nan_to_num(last(ds, "vphi")) * density, by)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = total / weight
-        seen = np.where(pooled(ds["expected"].values.astype(float), by) >= 40, mean, np.nan)
-        # The disc's own gradient with height is not what winds: the mean over a ring is taken out.
-        values = _without_rings(seen, _middles(z, by) / right, _middles(v, by) / top)
-        scale = 2.0
-        text = f"colours to ±{scale:.0f} km/s"
-    parts = [image(values / scale, _middles(z, by), _middles(v, by), "v_φ"), label(0.96 * right, -0.95 * top, text, "soft", "right")]
-    return hv.Overlay(parts).opts(**_plane(ds))
-
-
-def _without_rings(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Values less their mean over rings around the centre."""
-    r = np.hypot(x[:, None], y[None, :])
-    ring = np.minimum((r * 12).astype(int), 15)
-    there = np.isfinite(values)
-    total = np.bincount(ring[there], values[there], 16)
-    count = np.bincount(ring[there], minlength=16)
-    return values - (total / np.maximum(count, 1))[ring]
-
-
-def say_vphi(ds: xr.Dataset) -> str:
-    """Whether there is anything to see."""
-    if "vphi" not in ds:
-        return "All stars have one guiding radius: give them a spread above 0 (disc + halo) to colour the snail by azimuthal velocity."
-    spread = float(turned(ds, "sigma_Rg"))
-    own = ds["t_own"].values if "t_own" in ds else np.array([])
-    read = f"; with each star's own potential the clock reads {1000 * own[-1]:.0f} Myr" if len(own) else ""
-    return f"Guiding radii spread by {spread:.2f} kpc; the common clock peaks at {number(last(ds, 'clock_peak'))}{read}."
+    theory = np.exp(-((max(time(ds), 0.0) / tau) ** 3))
+    return f"{left:.0%} is left of the spiral; with τ = {tau:.2f} Gyr theory leaves {theory:.0%}."
 
 
 VIEWS = (
@@ -401,7 +285,9 @@ VIEWS = (
     View("straight", "Straightened", draw_straight, say_straight, kind="moment"),
     View("amplitude", "Strength over the action", draw_amplitude, say_amplitude, kind="moment"),
     View("erasure", "Erasure", draw_erasure, say_erasure, kind="moment"),
-    View("gaia", "Beside the Gaia ridge", draw_gaia, say_gaia, kind="moment"),
-    View("adiabatic", "Slow pushes", draw_adiabatic, say_adiabatic, kind="moment"),
-    View("vphi", "Coloured by azimuthal velocity", draw_vphi, say_vphi, kind="moment"),
+    View("gaia", "Beside the Gaia ridge", compare.draw_gaia, compare.say_gaia, kind="moment", when=compare.has_ridge),
+    View("adiabatic", "Slow pushes", draw_adiabatic, say_adiabatic, kind="moment", when=pulsed),
+    View(
+        "vphi", "Coloured by azimuthal velocity", compare.draw_vphi, compare.say_vphi, kind="moment", height=300, when=compare.has_colour
+    ),
 )
