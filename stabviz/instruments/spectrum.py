@@ -22,6 +22,8 @@ from .tangent import differentiable
 
 DENSE = 400
 """Numbers in a state up to which the whole matrix is made."""
+RESTARTS = 40
+"""Restarts after which Arnoldi gives what has converged: a spectrum on a circle, as of a conservative system, never separates."""
 
 
 class Spectrum(Instrument):
@@ -122,7 +124,7 @@ def _arnoldi(args: tuple[Any, ...], d: int, count: int) -> tuple[np.ndarray, np.
     product = compiled.get("spectrum.product", _product, *args, start)
     matrix = scipy.sparse.linalg.LinearOperator((d, d), matvec=lambda v: np.asarray(product(*args, v.astype(dtype).ravel())), dtype=dtype)
     try:  # two more than asked for, of which the phase may not see all
-        values, modes = scipy.sparse.linalg.eigs(matrix, k=count + 2, v0=start, tol=1e3 * np.finfo(dtype).eps)
+        values, modes = scipy.sparse.linalg.eigs(matrix, k=count + 2, v0=start, maxiter=RESTARTS, tol=1e3 * np.finfo(dtype).eps)
     except scipy.sparse.linalg.ArpackNoConvergence as error:
         values, modes = error.eigenvalues, error.eigenvectors
     return values, modes.astype(np.complex64 if dtype == np.float32 else complex)

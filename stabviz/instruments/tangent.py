@@ -19,11 +19,15 @@ from .base import Array, NotDifferentiable, floats, stepped
 
 def rows_of(system: System, problem: Any, state: Any, key: Array, count: int) -> Array:
     """`count` random tangent vectors of a state, orthonormal in phase. Shape (count, numbers in the state)."""
-    x, _ = ravel_pytree(floats(state)[0])
-    d = ravel_pytree(system.phase(problem, state))[0].size
+    x, rest = floats(state)
+    phase, back = ravel_pytree(system.phase(problem, state))
+    d = phase.size
     if count > d:
         raise ControlError("lyapunov_count", f"lyapunov_count cannot be {count}: the phase of {type(system).__name__} has {d} coordinates.")
-    rows = jax.random.normal(key, (count, x.size), x.dtype)
+    # Directions of the phase only: one that the phase does not see (a clock) would grow against those that contract, without bound.
+    _, pull = jax.vjp(lambda v: system.phase(problem, eqx.combine(v, rest)), x)
+    random = jax.random.normal(key, (count, d), phase.dtype)
+    rows = jax.vmap(lambda v: ravel_pytree(pull(back(v))[0])[0])(random)
     return measured(system, problem, state, rows)[0]
 
 
@@ -67,4 +71,6 @@ def differentiable(system: System) -> Iterator[None]:
     try:
         yield
     except (TypeError, NotImplementedError, ValueError) as error:
+        if not any(word in str(error).lower() for word in ("differentiat", "jvp", "autodiff", "forward-mode")):
+            raise  # a mistake in the System, which has its own message
         raise NotDifferentiable(system, f"its step has no tangent ({str(error).splitlines()[0][:120]})") from error
