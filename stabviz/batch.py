@@ -22,7 +22,8 @@ from .system import System, with_controls
 
 def signature(plan: Plan) -> Any:
     """What plans must share to be carried out in one batch: static fields, schedule, interventions' steps, what is recorded."""
-    touched = tuple((i.step, i.kind, tuple(k for k, _ in i.what)) for i in plan.interventions)
+    kick = lambda i: i.values["name"] if i.kind == "kick" else ""  # noqa: E731
+    touched = tuple((i.step, i.kind, kick(i), tuple(k for k, _ in i.what)) for i in plan.interventions)
     return (
         jax.tree.structure(plan.system),
         plan.schedule,

@@ -13,7 +13,7 @@ import xarray as xr
 
 from .carry_out import schedule_for
 from .plan import Intervention, Plan, linked
-from .system import System, with_controls
+from .system import System, controls, with_controls
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -28,9 +28,10 @@ class Study:
 
     Attributes:
         system, preset, controls, steps, frames, spacing, seed, interventions: what all cases share.
-        axes: name -> values. The name is a control, one of `steps frames spacing seed preset system`, a key
-            (`problem`, `init`, `noise`: its seed), or any other name whose values are `{label: {...}}`, each with
-            such settings (`{"case": {"SGD": {}, "GD": {"batch_size": 300, "steps": 4000}}}`): axes turned together.
+        axes: name -> values. The name is a control, one of `steps frames spacing seed preset system`, a key (`problem`, `init`,
+            `noise`: its seed, unless the System has a control of that name), or any other name whose values are
+            `{label: {...}}`, each with such settings (`{"case": {"SGD": {}, "GD": {"batch_size": 300, "steps": 4000}}}`):
+            axes turned together.
         cases: instead of axes, a list of such dicts that need not be a product; the dim is `case`.
         keep: observables to record (None: all); asked: dear observables to record.
         one_by_one: one case after the other instead of batches: the bits of single runs.
@@ -75,8 +76,9 @@ class Study:
     def _plan(self, of: Any, case: Mapping[str, Any]) -> Plan:
         base = {name: getattr(self, name) for name in SETTINGS}
         settings = {**base, **{k: v for k, v in case.items() if k in SETTINGS}}
-        seeds = {k: int(v) for k, v in case.items() if k in KEYS}
-        turned = {**self.controls, **{k: v for k, v in case.items() if k not in SETTINGS and k not in KEYS}}
+        own = controls(of if isinstance(of, System) else of.system_class(settings["system"] or of.preset(settings["preset"]).system))
+        seeds = {k: int(v) for k, v in case.items() if k in KEYS and k not in own}  # a control of that name is the control
+        turned = {**self.controls, **{k: v for k, v in case.items() if k not in SETTINGS and k not in seeds}}
         turned = {k: v.item() if isinstance(v, np.generic) else v for k, v in turned.items()}
         common = {"seeds": seeds, "asked": self.asked, "keep": self.keep}
         if not isinstance(of, System):

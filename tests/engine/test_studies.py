@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from engine_world import GATES, Gate, Gated, Growing, Noisy, ended, until
@@ -178,3 +179,29 @@ def test_a_study_is_paused_resumed_and_cancelled(scheduler):
     until(other, lambda: other.status == "running")
     other.cancel()
     assert ended(other).status == "cancelled"
+
+
+def test_cases_with_other_kicks_at_the_same_step_are_not_one_batch():
+    class Two(Noisy):
+        @sv.kick(size=sv.control(1.0, bounds=(0.0, 9.0)))
+        def up(self, problem, state, key, size):
+            return {**state, "x": state["x"] + size}
+
+        @sv.kick(size=sv.control(1.0, bounds=(0.0, 9.0)))
+        def down(self, problem, state, key, size):
+            return {**state, "x": state["x"] - size}
+
+    cases = {name: {"interventions": [(2, "kick", {"name": name, "size": 5.0})]} for name in ("up", "down")}
+    x = sv.study(Two(rate=1.0, drift=0.0, sigma=0.0), axes={"case": cases}, steps=4, frames=4)["x"].values
+    assert np.allclose(x[0, -1] - x[0, 0], 5, atol=1e-5) and np.allclose(x[1, -1] - x[1, 0], -5, atol=1e-5)
+
+
+def test_a_control_called_like_a_key_is_the_control():
+    class Loud(Noisy):
+        noise: float = sv.control(0.0, bounds=(0.0, 9.0), doc="added at once")
+
+        def init(self, problem, key):
+            return {**super().init(problem, key), "x": jnp.full((self.cells,), self.noise)}
+
+    ds = sv.sweep(Loud(), axes={"noise": [0.5, 2.0]}, steps=0, frames=1)
+    assert list(ds["x"].values[:, 0, 0]) == [0.5, 2.0]
