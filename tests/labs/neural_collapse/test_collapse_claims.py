@@ -81,7 +81,7 @@ def ufm(value=0.1, frame=0.0):
 CASES = [
     ("flow_monotone", flow(), True),
     ("flow_monotone", flow(nc1_trace=[1.0, 0.8, 0.81, 0.2, 0.1]), False),
-    ("flow_monotone", flow(nc1_trace=[1.0, 1e-10, 2e-10, 1e-10, 2e-10]), True),
+    ("flow_monotone", flow(nc1_trace=[1.0, 0.5, 1e-10, 2e-10, 1e-10]), True),
     ("flow_monotone", flow(trace_within=0.0), None),
     ("flow_within", flow(), True),
     ("flow_within", flow(scaled_within=[1.0, 0.8, 0.8 * (1 + 1e-8), 0.5, 0.5]), True),

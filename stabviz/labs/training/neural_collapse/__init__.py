@@ -62,7 +62,7 @@ lab = Lab(
             "Push the given features", system="tether",
             controls={"start": "minimiser", "offset": 0.0, "tether": 1.0},
             interventions=((0, "kick", {"name": "within_inside", "size": 0.1}), (0, "kick", {"name": "means_antisymmetric", "size": 0.1})),
-            doc="The given features of a collapsed minimiser are spread and turned: the minimiser passes on 59 % of the one and all of the other.",
+            doc="The given features of a collapsed minimiser are spread and turned: 59 % of the one is passed on, and all of the other.",
         ),
         "fig-2": Preset(
             "Paper fig. 2, small", system="layerwise",

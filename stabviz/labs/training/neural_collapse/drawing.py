@@ -12,7 +12,7 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from stabviz.lab import COLORS
+from stabviz.colors import COLORS
 
 hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
 

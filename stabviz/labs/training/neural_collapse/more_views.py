@@ -17,7 +17,7 @@ from .drawing import NAMED, apart, control, decades, dots, gapped, horizontal, l
 def squares(classes: int) -> dict[str, Any]:
     """Options of a picture with a square for each pair of classes."""
     limits, ticks = (-0.5, classes - 0.5), list(range(classes))
-    return {"xlim": limits, "ylim": limits, "xticks": ticks, "yticks": ticks, "colorbar": False, "logx": False, "logy": False}
+    return {"xlim": limits, "ylim": limits, "xticks": ticks, "yticks": ticks, "logx": False, "logy": False}
 
 
 # -- blocks -------------------------------------------------------------------------------------------------------------
@@ -54,7 +54,8 @@ def draw_blocks(ds: xr.Dataset) -> Any:
     k = np.arange(len(values), dtype=float)
     picture = hv.Image((k, k, np.log10(np.maximum(values, 1e-6))), ["class", "given features of class"], "log10 of the gain")
     names = {"xlabel": "given features of class", "ylabel": "features of class"}
-    return picture.opts(cmap=ramp("sequential"), clim=(-4, 0), **names, **squares(len(k)))
+    picture = picture.opts(cmap=ramp("sequential"), clim=(-4, 0), colorbar=False)
+    return hv.Overlay([picture]).opts(**names, **squares(len(k)))
 
 
 def say_blocks(ds: xr.Dataset) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stabviz.carry_out import carry_out
-from stabviz.lab import COLORS
+from stabviz.colors import COLORS
 
 from . import lab
 from .drawing import camera, corners, hue

@@ -8,8 +8,8 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from stabviz.colors import ramp
-from stabviz.lab import COLORS, View
+from stabviz.colors import COLORS, ramp
+from stabviz.lab import View
 
 from . import more_views as more
 from .decisions import number
@@ -70,8 +70,7 @@ def draw_frame(ds: xr.Dataset) -> Any:
             text_color="colour", text_font_size=SIZE, text_font_style="bold"
         ),
     ]
-    # Limits for a plot a fifth wider than high: the card has about that shape on a wide screen and on a narrow one.
-    x, y = ((-1.62, 1.62), (-1.1, 1.6)) if classes == 4 else ((-1.8, 1.8), (-1.5, 1.5))
+    x, y = ((-1.4, 1.4), (-1.1, 1.7)) if classes == 4 else ((-1.55, 1.55), (-1.55, 1.55))
     return hv.Overlay(parts).opts(xlim=x, ylim=y, yticks=[99.0], xlabel="", ylabel="", xaxis=None, yaxis=None, logx=False, logy=False)
 
 
@@ -220,7 +219,8 @@ def draw_cosines(ds: xr.Dataset) -> Any:
     values = ds["cosine"].values[-1].astype(float)
     k = np.arange(len(values), dtype=float)
     picture = hv.Image((k, k, values), ["class", "other class"], "cosine")
-    return picture.opts(cmap=ramp("diverging")[::-1], clim=(-1, 1), xlabel="class", ylabel="class", **more.squares(len(k)))
+    picture = picture.opts(cmap=ramp("diverging")[::-1], clim=(-1, 1), colorbar=False)
+    return hv.Overlay([picture]).opts(xlabel="class", ylabel="class", **more.squares(len(k)))
 
 
 def say_cosines(ds: xr.Dataset) -> str:
@@ -309,18 +309,20 @@ def say_tether(ds: xr.Dataset) -> str:
 
 
 VIEWS = (
-    View("frame", "Class means, features and last layer", draw_frame, say_frame, kind="moment", systems=(*MODELS, *LEARNERS), height=300),
+    View("frame", "Class means, features and last layer", draw_frame, say_frame, kind="moment", systems=(*MODELS, *LEARNERS),
+         square=True, height=340),
     View("spectrum", "How a class answers to its own given features", more.draw_spectrum, more.say_spectrum, systems=("blocks",),
          wide=True, height=280),
     View("blocks", "Who answers to whom", more.draw_blocks, more.say_blocks, systems=("blocks",), height=210),
-    View("measures", "Measures of collapse", draw_measures, say_measures, systems=(*MODELS, "network"), height=300),
-    View("added", "Collapse by layers added", more.draw_added, say_measures, systems=("layerwise",), height=300),
+    View("measures", "Measures of collapse", draw_measures, say_measures, systems=(*MODELS, "network"), height=340),
+    View("added", "Collapse by layers added", more.draw_added, say_measures, systems=("layerwise",), height=340),
     View("depth", "NC1 by depth", more.draw_depth, more.say_depth, kind="moment", systems=("network",)),
     View("scaled", "What must fall and what must rise", draw_scaled, say_scaled, systems=("flow",)),
     View("tether", "Tether and flow", draw_tether, say_tether, kind="moment", systems=("tether",)),
     View("traces", "Within and between the classes", draw_traces, say_traces, systems=(*MODELS, *LEARNERS)),
     View("errors", "Loss and errors", more.draw_errors, more.say_errors, systems=("network",), height=210),
-    View("directions", "Five directions around collapse", draw_directions, say_directions, systems=MODELS, height=210),
+    View("directions", "Five directions around collapse", draw_directions, say_directions, systems=MODELS, height=210,
+         when=lambda ds: bool(np.isfinite(ds["deviation"].values[0]).all())),
     View("cosines", "Cosines between class means", draw_cosines, say_cosines, kind="moment", systems=(*MODELS, *LEARNERS), height=210),
     View("phase", "Within against between", draw_phase, say_phase, kind="moment", systems=MODELS, height=210),
     View("map", "What both terms do to NC1", more.draw_map, more.say_map, kind="moment", systems=("blocks", "tether"), height=210),
