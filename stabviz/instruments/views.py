@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from stabviz.colors import COLORS
-from stabviz.lab import View
+from stabviz.view import View
 
 from .growth import growth, times
 
