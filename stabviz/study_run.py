@@ -47,6 +47,7 @@ class StudyRun(Job):
         self._written = 0
         self._stored: xr.Dataset | None = None
         self._writer: Any = None
+        self._copied = 0
 
     @functools.cached_property
     def id(self) -> str:
@@ -140,11 +141,52 @@ class StudyRun(Job):
         firsts = {key: Simulation(self.plans[m[0]], each[m[0]], self._start(self.plans[m[0]])) for key, m in groups.items()}
         for first in firsts.values():
             first.prepare()
-        self._table = Table(self.plans, list(groups.values()), list(firsts.values()))
-        for key, members in groups.items():
-            self._batches += self._split(members, firsts[key], each)
+        known = self._known()
+        fresh = {key: [i for i in members if i not in known] for key, members in groups.items()}
+        self._table = Table(self.plans, [list(known), *fresh.values()], list(firsts.values()))
+        if known:
+            self._copied = len(known)
+            self._batches.append(BatchRun(self, list(known), len(known), each))
+            for i, (other, row) in known.items():
+                self._table.copy(i, other, row)
+            self._batches[0].already()
+        for key, members in fresh.items():
+            self._batches += self._split(members, firsts[key], each) if members else []
         self._reopen()
         return True
+
+    def _known(self) -> dict[int, tuple[xr.Dataset, int]]:
+        """Cases that a study in the store has done already, where: a sweep whose axis grows computes only what is new.
+
+        A study that was broken off keeps the order that it began with.
+        """
+        store = self._scheduler.store
+        if store is None:
+            return {}
+        place = {plan.id: i for i, plan in enumerate(self.plans)}
+        found: dict[int, tuple[xr.Dataset, int]] = {}
+        try:
+            mine = store.info(self.id) if store.exists(self.id) else None
+            begun = json.loads(str(mine.attrs.get("runs", "[]")))[: int(mine.attrs.get("copied", 0))] if mine is not None else None
+            if begun == []:
+                return {}
+            infos = [mine] if mine is not None and mine.rows.get("case", 0) >= len(begun or []) else store.runs()
+            for info in infos:
+                runs = json.loads(str(info.attrs.get("runs", "[]"))) if info.attrs.get("kind") == "study" else []
+                rows = [(place[run], r) for r, run in enumerate(runs[: info.rows.get("case", 0)]) if run in place]
+                if begun is not None:
+                    rows = [(i, r) for i, r in rows if self.plans[i].id in begun]
+                rows = [(i, r) for i, r in rows if i not in found]
+                if rows:
+                    stored = store.open(info.id).load()
+                    found |= {i: (stored, r) for i, r in rows}
+            if begun is not None and len(found) < len(begun):  # what it was to be copied from is gone, and nothing is written yet
+                store.delete(self.id)
+                return {}
+            return {place[run]: found[place[run]] for run in begun} if begun is not None else found
+        except (StoreError, ValueError) as error:
+            self._notice = str(error)
+            return {}
 
     def _start(self, plan: Plan) -> Any:
         return self._scheduler.start_of(plan)
@@ -180,6 +222,7 @@ class StudyRun(Job):
                 "kind": "study",
                 "lab": self.plans[0].lab,
                 "status": "running",
+                "copied": self._copied,
                 "axes": json.dumps({n: len(v) for n, v in self.study.labels().items()}),
             }
             self._writer = store.writer(self.id, table.template(attrs), ("case",))
@@ -209,7 +252,7 @@ class StudyRun(Job):
         try:
             if done > self._written or attrs:
                 rows = {"case": table.rows(self._written, done)} if done > self._written else {}
-                self._writer.commit(rows, attrs=attrs or None)
+                self._writer.commit(rows, attrs={"statuses": json.dumps(table.statuses), **attrs})
                 self._written = done
         except StoreError as error:
             self._notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
@@ -224,7 +267,7 @@ class StudyRun(Job):
     def _finish(self) -> None:
         status = "cancelled" if any(b.status == "cancelled" for b in self._batches) else "finished"
         if status == "finished":
-            self._commit(status="finished", statuses=json.dumps(self._table.statuses) if self._table else "[]")
+            self._commit(status="finished")
         self.release()
         self._set(status)
         self._scheduler.ended(self)

@@ -152,8 +152,23 @@ class Table:
 
     def load(self, stored: xr.Dataset, count: int) -> None:
         """Take rows that were committed before."""
-        for name in self.data:
-            self.data[name][:count] = stored[name].values[:count]
+        for row in range(count):
+            self._copy(row, stored, row)
+
+    def copy(self, case: int, stored: xr.Dataset, row: int) -> None:
+        """Take a case from a row of another study's table."""
+        self._copy(self.row[case], stored, row)
+
+    def _copy(self, row: int, stored: xr.Dataset, other: int) -> None:
+        statuses = json.loads(stored.attrs.get("statuses", "[]")) or ["waiting", "running", "finished"]
+        for name, target in self.data.items():
+            if name not in stored or str(name).startswith("control_"):
+                continue
+            value = stored[name].values[other]
+            if name == "status_code":
+                value = self._code(statuses[int(value)])
+            place = tuple(slice(0, min(n, m)) for n, m in zip(target.shape[1:], np.shape(value), strict=True))
+            target[(row, *place)] = value[place] if place else value
 
     def dataset(self, study: Study, status: str) -> xr.Dataset:
         """The study's Dataset with the axes as dims."""

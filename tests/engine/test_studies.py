@@ -205,3 +205,29 @@ def test_a_control_called_like_a_key_is_the_control():
 
     ds = sv.sweep(Loud(), axes={"noise": [0.5, 2.0]}, steps=0, frames=1)
     assert list(ds["x"].values[:, 0, 0]) == [0.5, 2.0]
+
+
+def test_an_axis_that_grows_computes_only_what_is_new(store_url):
+    def sweep(values, **more):
+        scheduler = Scheduler(Store(store_url), workers=1)
+        job = scheduler.submit_study(Study(axes={"rate": values}, steps=40, frames=4, **more), Noisy())
+        ds = job.wait().dataset
+        scheduler.close()
+        return job, ds
+
+    _, small = sweep([0.1, 0.5, 0.9])
+    job, large = sweep([0.1, 0.3, 0.5, 0.7, 0.9])
+    assert [b.steps_done for b in job._batches][0] == 120 and job._copied == 3
+    assert sum(len(b.members) for b in job._batches[1:]) == 2
+    alone = Scheduler(None, workers=1)
+    fresh = alone.submit_study(Study(axes={"rate": [0.1, 0.3, 0.5, 0.7, 0.9]}, steps=40, frames=4), Noisy()).wait().dataset
+    alone.close()
+    for name in ("x", "total", "n", "run", "status", "ended_step"):
+        if fresh[name].dtype.kind == "f":
+            np.testing.assert_allclose(large[name].values, fresh[name].values, rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(large[name].values, fresh[name].values)
+    np.testing.assert_array_equal(large["x"].sel(rate=[0.1, 0.5, 0.9]).values, small["x"].values)
+    np.testing.assert_array_equal(large["control_rate"].values, [0.1, 0.3, 0.5, 0.7, 0.9])
+    again, same = sweep([0.1, 0.3, 0.5, 0.7, 0.9])  # replayed whole
+    assert again._batches == [] and same.identical(large)
