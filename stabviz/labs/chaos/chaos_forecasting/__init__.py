@@ -6,7 +6,7 @@ lab = Lab(
     __name__,
     title="Forecasting chaos",
     wing="chaos",
-    tagline="Truth and forecasters start together; who stays on the attractor longest?",
+    tagline="Truth and forecasters start together, and leave each other one Lyapunov time after another.",
     paper=Paper(
         title="Model scale versus domain knowledge in statistical forecasting of chaotic systems",
         authors="William Gilpin",

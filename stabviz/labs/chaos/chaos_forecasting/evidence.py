@@ -47,21 +47,21 @@ TWINS = Study(axes={"problem": (0,)}, controls={"n_starts": 100, "horizon": 18.0
 CLASSES = Study(axes={"system": ("Rossler", "Thomas", "Chua")}, controls={"horizon": 12.0}, frames=40, keep=SCORES)
 QUIET = Study(axes={"system": ("Torus", "Lorenz")}, steps=5000, frames=100, keep=("separation", *SCORES))
 
+def drawn(n: int, dimension: int | None = None, seed: int = 0) -> tuple[str, ...]:
+    """Flows drawn at random among those with tuned small models, of all dimensions or of one."""
+    names = [
+        name for name, row in tables.rows().items()
+        if np.isfinite(row["our_nvar"]) and np.isfinite(row["our_nvar_k"]) and dimension in (None, row["dimension"])
+    ]  # fmt: skip
+    return tuple(sorted(np.random.default_rng(seed).choice(names, n, replace=False).tolist()))
+
+
 SIZES = (100, 150, 200, 300, 500, 1000)
-SMALL = ("Lorenz", "Rossler", "Rucklidge", "SprottB", "Halvorsen", "Chen")
 DATA = Study(
-    axes={
-        "system": SMALL, "nvar": {"1, 2": {"nvar_delays": 1, "nvar_order": 2}, "2, 3": {}}, "n_train": SIZES,
-    },
+    axes={"system": drawn(8, 3), "nvar": {"1, 2": {"nvar_delays": 1, "nvar_order": 2}, "2, 3": {}}, "n_train": SIZES},
     steps=200, frames=10, keep=("smape",),
 )  # fmt: skip
-"""Two hundred steps after so many points of training."""
-
-
-def drawn(n: int, seed: int = 0) -> tuple[str, ...]:
-    """Flows drawn at random among those with a tuned NVAR and no finer steps."""
-    names = [name for name, row in tables.rows().items() if np.isfinite(row["our_nvar"]) and np.isfinite(row["our_nvar_k"])]
-    return tuple(sorted(np.random.default_rng(seed).choice(names, n, replace=False).tolist()))
+"""Two hundred steps after so many points of training, on eight flows of three dimensions drawn at random."""
 
 
 def tuned(name: str) -> dict[str, Any]:

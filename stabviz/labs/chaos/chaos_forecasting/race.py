@@ -18,7 +18,7 @@ Array = jax.Array
 
 TWIN = 1e-8
 """Distance at which the twin of the truth starts, in standard deviations."""
-FRAMES = 400
+FRAMES = 600
 MOST_FEATURES = 2000
 WINDOWED = ("analog", "AR", "NVAR")
 

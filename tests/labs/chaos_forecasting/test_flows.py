@@ -1,0 +1,154 @@
+"""The flows in JAX against the package that they come from: 129 of its 135 systems."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("dysts")
+
+from stabviz.labs.chaos.chaos_forecasting import flows, tables
+
+DELAYED = {"IkedaDelay", "MackeyGlass", "PiecewiseCircuit", "ScrollDelay", "SprottDelay", "VossDelay"}
+NAMES = tuple(flows.table())
+SAMPLE = ("Lorenz", "Thomas", "Torus", "DoublePendulum", "BelousovZhabotinsky")
+
+
+@pytest.fixture(scope="module")
+def package():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import numba
+
+        numba.config.DISABLE_JIT = True  # compiling each right-hand side would take longer than all that is asked of it
+        import dysts.flows
+
+        yield dysts.flows
+
+
+@pytest.fixture(autouse=True)
+def wide():
+    with jax.enable_x64(True):
+        yield
+
+
+def test_129_of_135_systems_are_there(package, record_property):
+    entries = {n for n in dir(package) if isinstance(getattr(package, n), type) and issubclass(getattr(package, n), package.DynSys)}
+    entries |= {n for n in dir(package) if isinstance(getattr(package, n), type) and issubclass(getattr(package, n), package.DynSysDelay)}
+    everything = entries - {"DynSys", "DynSysDelay"}
+    record_property("systems", len(NAMES))
+    assert len(NAMES) == 129 and everything - set(NAMES) == DELAYED and len(everything) == 135
+    assert set(tables.rows()) == set(NAMES)
+
+
+def states(flow, n=3):
+    """Random points around the package's start."""
+    rng = np.random.default_rng(7)
+    return [(flow.start * (1 + 0.05 * rng.standard_normal(flow.dimension)), float(rng.uniform(0, 3))) for _ in range(n)]
+
+
+def test_every_field_equals_the_packages(package, record_property):
+    agree = []
+    for name in NAMES:
+        flow = flows.flow(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = getattr(package, name)()
+        assert set(flow.turned) | set(flow.fixed) == set(theirs.params), name
+        worst = 0.0
+        for x, t in states(flow):
+            want = np.asarray(theirs.rhs(x, t), float)
+            found = np.asarray(flow.field(jnp.asarray(x), t))
+            worst = max(worst, float(np.max(np.abs(found - want)) / max(np.max(np.abs(want)), 1e-300)))
+        if worst < 1e-10:
+            agree.append(name)
+    record_property("fields that agree", len(agree))
+    print(f"\n{len(agree)} of 135 systems agree with the package's right-hand sides to 1e-10")
+    assert sorted(set(NAMES) - set(agree)) == []
+
+
+def test_every_jacobian_is_that_of_the_packages_field(package):
+    odd = []
+    for name in NAMES:
+        flow = flows.flow(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = getattr(package, name)()
+        x, t = states(flow, 1)[0]
+        found = np.asarray(jax.jacfwd(lambda x, flow=flow, t=t: flow.field(x, t))(jnp.asarray(x)))
+        h = 1e-6 * np.maximum(np.abs(x), 1e-3)
+        want = np.stack([(np.asarray(theirs.rhs(x + d, t), float) - np.asarray(theirs.rhs(x - d, t), float)) / (2 * d.sum())
+                         for d in np.diag(h)], 1)  # fmt: skip
+        if not np.allclose(found, want, rtol=1e-4, atol=1e-4 * max(np.abs(want).max(), 1e-12)):
+            odd.append(name)
+    assert odd == []
+
+
+def compare_trajectory(package, name, points=100):
+    """Largest distance from the package's Radau trajectory over a period, in standard deviations."""
+    flow = flows.flow(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = getattr(package, name)()
+        times, want = theirs.make_trajectory(points, method="Radau", rtol=1e-10, atol=1e-10, return_times=True, postprocess=False)
+    h = times[1] - times[0]
+
+    def sample(x, t):
+        new = flow.advance(x, t, h / flow.substeps, flow.substeps)
+        return new, new
+
+    _, xs = jax.jit(lambda x: jax.lax.scan(sample, x, jnp.asarray(times[:-1])))(jnp.asarray(want[0]))
+    return float(np.max(np.abs(np.asarray(xs) - want[1:]) / np.maximum(want.std(0), 1e-12)[None]))
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_period_of_the_trajectory_is_the_packages(package, name):
+    assert compare_trajectory(package, name) < 1e-5
+
+
+@pytest.mark.claims
+@pytest.mark.timeout(3600)
+def test_a_period_of_all_trajectories_is_the_packages(package, record_property):
+    away = {}
+    for name in NAMES:
+        try:
+            away[name] = compare_trajectory(package, name)
+        except Exception as failed:  # the package's own integration may give up
+            away[name] = math.nan
+            print(name, repr(failed)[:200])
+    for limit in (1e-6, 1e-4, 1e-3):
+        print(f"{sum(v < limit for v in away.values())} of 129 within {limit:g} standard deviations over a period")
+        record_property(f"trajectories within {limit:g}", sum(v < limit for v in away.values()))
+    print({n: f"{v:.1e}" for n, v in away.items() if not v < 1e-4})
+    assert sum(v < 1e-3 for v in away.values()) >= 120
+
+
+def test_runge_kutta_is_of_fourth_order():
+    flow = flows.flow("Lorenz")
+    x, span = jnp.asarray(flow.start), 0.4
+    end = lambda n: np.asarray(flow.advance(x, 0.0, span / n, n))  # noqa: E731
+    exact = end(6400)
+    errors = [np.abs(end(n) - exact).max() for n in (50, 100, 200)]
+    orders = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
+    assert np.all(np.abs(orders - 4) < 0.25)
+
+
+def test_the_package_is_not_imported_by_the_lab():
+    import subprocess
+    import sys
+
+    code = "import stabviz as sv, sys; sv.lab('chaos_forecasting').systems; "
+    code += "from stabviz.labs.chaos.chaos_forecasting import flows; flows.classes()"
+    code += "; sys.exit(any(m.split('.')[0] in ('dysts', 'gluonts', 'numba', 'matplotlib') for m in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_without_the_package_the_message_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(flows.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(flows.MissingPackage, match="pip install dysts"):
+        flows.folder()
