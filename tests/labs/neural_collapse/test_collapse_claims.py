@@ -212,8 +212,8 @@ def scheduler(tmp_path_factory):
     made.close()
 
 
-CHEAP = ("null_control", "ufm_value", "tether_reduces", "tether_slope", "stacking", "block_spectrum", "attenuation",
-         "feature_vs_last_model", "push_gains", "flow_rates")  # fmt: skip
+CHEAP = ("ufm_value", "tether_reduces", "tether_slope", "stacking", "block_spectrum", "attenuation",
+         "feature_vs_last_model", "push_gains")  # fmt: skip
 
 
 @pytest.mark.parametrize("slug", CHEAP)

@@ -71,8 +71,9 @@ def test_an_epoch_shows_each_image_once_and_the_rate_falls_twice():
     simulation = Simulation(Plan(system, schedule=sv.Schedule(1, 1)))
     simulation.prepare()
     state, orders = simulation.first.state, []
+    step = jax.jit(lambda s, key, k: system.step(simulation.problem, s, key, k))
     for k in range(8):
-        state = system.step(simulation.problem, state, jax.random.fold_in(simulation.keys["noise"], k), np.int32(k))
+        state = step(state, jax.random.fold_in(simulation.keys["noise"], k), np.int32(k))
         orders.append(np.asarray(state["order"]))
     assert sorted(orders[0]) == list(range(1000)) and (orders[0] == orders[3]).all() and (orders[3] != orders[4]).any()
     rates = [float(system.rate(np.int32(k), np.int32(40))) for k in (0, 19, 20, 29, 30, 39)]
@@ -117,11 +118,11 @@ def test_digits_are_balanced_and_no_image_is_in_both_parts():
 
 
 def test_layers_one_by_one_go_on_from_the_last_ones_features():
-    system = Layerwise(width=16, batch=250, epochs=4)
+    system = Layerwise(width=32, batch=100, epochs=30)
     ds, simulation = carry_out(Plan(system, schedule=sv.Schedule(2, 2)))
     assert ds.sizes["step"] == 3 and (np.diff(ds["nc1"].values) < 0).all()
     h = np.asarray(simulation.carry.state["h"])
-    assert h.shape == (10, 100, 64) and (h[..., 16:] == 0).all() and (h >= 0).all()
+    assert h.shape == (10, 100, 64) and (h[..., 32:] == 0).all() and (h >= 0).all()
     np.testing.assert_allclose(ds["nc1"].values[0], _input_nc1(simulation), rtol=1e-3)
 
 

@@ -159,7 +159,7 @@ def camera(classes: int) -> np.ndarray:
     up = v[0] / np.linalg.norm(v[0])
     side = v[1] - (v[1] @ up) * up
     side /= np.linalg.norm(side)
-    right, turn, tilt = np.cross(up, side), np.deg2rad(12.0), np.deg2rad(17.0)
+    right, turn, tilt = np.cross(up, side), np.deg2rad(12.0), np.deg2rad(-20.0)
     x, depth = np.cos(turn) * right + np.sin(turn) * side, -np.sin(turn) * right + np.cos(turn) * side
     return np.stack([x, np.cos(tilt) * up + np.sin(tilt) * depth], 1)
 

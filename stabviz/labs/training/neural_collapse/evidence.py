@@ -28,12 +28,13 @@ LIMIT = Study(axes={"setting": REGULAR, "seed": SEEDS}, controls={"horizon": 120
 
 NO_FRAME = Study(preset="no-frame", axes={"seed": SEEDS}, keep=TRACES)
 
+FIVE = model(5, 20, 12, 0.05, 0.02)
+TERMS = {f"λW = {w}, λH = {h}": {"reg_last": w, "reg_features": h} for w, h in ((0.05, 0.02), (0.1, 0.05), (0.5, 0.2))}
 UFM = Study(
-    system="tether", controls={"tether": 0.0}, steps=50_000, frames=60, keep=(*TRACES, "change"),
-    axes={"setting": {**REGULAR, "5 classes": model(5, 20, 12, 0.05, 0.02)}, "seed": range(5)},
+    system="tether", controls=FIVE | {"tether": 0.0}, steps=50_000, frames=60, keep=(*TRACES, "change"),
+    axes={"setting": TERMS, "seed": range(5)},
 )  # fmt: skip
 
-FIVE = model(5, 20, 12, 0.05, 0.02)
 TETHERS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03)
 TETHER = Study(system="tether", controls=FIVE, axes={"tether": TETHERS, "seed": SEEDS}, keep=(*TRACES, "change"))
 """The tethered model at eight tethers from the same three sets of given features."""

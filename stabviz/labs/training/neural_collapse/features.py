@@ -36,16 +36,17 @@ KNOWN = {
     "rho": Observable("squared length of collapsed features", "feature²", symbol=r"\rho"),
     "limit": Observable("Tr Σ_B of the collapsed minimiser, ρ(K−1)/K", "feature²"),
     "least": Observable("least value of the untethered objective, c − c²/2"),
+    "rate": Observable("rate at which the flow forgets a small deviation", "1/time", ("subspace",)),
+    "subspace": Observable("subspace", doc=", ".join(f"{i}: {s}" for i, s in enumerate(theory.SUBSPACES))),
 }
 
 AROUND = {
     "deviation": Observable("distance from a collapsed minimiser", "feature", ("subspace",),
                              doc="in each of the five subspaces; from the one started at, or from that of the nearest frame"),
-    "rate": Observable("rate at which the flow forgets it", "1/time", ("subspace",)),
-    "subspace": Observable("subspace", doc=", ".join(f"{i}: {s}" for i, s in enumerate(theory.SUBSPACES))),
 }
 
 
+@jax.jit  # so that it is traced once for all programs of a run
 def measures(h: Array, w: Array) -> dict[str, Array]:
     """How far collapsed features (K, n, d) with last layer w (K, d) are, and their picture in three axes."""
     s = theory.split(h)
@@ -54,6 +55,16 @@ def measures(h: Array, w: Array) -> dict[str, Array]:
         "trace_within": theory.trace_within(h), "trace_between": theory.trace_between(h), "nc1_trace": theory.nc1_trace(h),
         "nc1": theory.nc1(h), "nc2": theory.nc2(h), "nc2_w": theory.nc2_w(w), "nc3": theory.nc3(h, w),
         "cosine": theory.cosines(h), "means": s.centred @ axes, "rows": w @ axes, "cloud": (h - s.middle[None, None, :]) @ axes,
+    }  # fmt: skip
+
+
+@jax.jit
+def _known(reg_last: Array, reg_features: Array, share: float) -> dict[str, Array]:
+    """What the theory says of the minimisers and of the directions around them; `share`: (K - 1)/K."""
+    length = theory.rho(reg_last, reg_features)
+    return {
+        "c": theory.coupling(reg_last, reg_features), "rho": length, "limit": length * share,
+        "least": theory.least_value(reg_last, reg_features), "rate": theory.rates(reg_last, reg_features),
     }  # fmt: skip
 
 
@@ -82,11 +93,7 @@ class Regularised(System):
 
     def known(self) -> dict[str, Array]:
         """What the theory says of the minimisers."""
-        length, k = theory.rho(self.reg_last, self.reg_features), self.classes
-        return {
-            "c": theory.coupling(self.reg_last, self.reg_features), "rho": length, "limit": length * (k - 1) / k,
-            "least": theory.least_value(self.reg_last, self.reg_features),
-        }  # fmt: skip
+        return _known(jnp.asarray(self.reg_last), jnp.asarray(self.reg_features), 1 - 1 / self.classes)
 
 
 def _pushed(size: float = 0.1) -> Any:
@@ -143,7 +150,7 @@ class Features(Regularised):
 
     def given(self, problem: dict[str, Array]) -> dict[str, Array]:
         """What theory says of the minimisers and of what surrounds them."""
-        return self.known() | {"rate": theory.rates(self.reg_last, self.reg_features), "subspace": jnp.arange(5)}
+        return self.known() | {"subspace": np.arange(5)}
 
     def around(self, problem: dict[str, Array], h: Array) -> dict[str, Array]:
         """The `deviation` (5,) of features (K, n, d): its length in each subspace; NaN where there is no minimiser of finite size."""

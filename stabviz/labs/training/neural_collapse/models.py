@@ -40,6 +40,7 @@ CURVES = {
 }
 
 
+@jax.jit  # so that it is traced once for all programs of a run
 def flow(h: Array, ts: Array, reg_last: Scalar, reg_features: Scalar) -> Array:
     """The flow from features h (K, n, d) at the times ts (m,) after it, with local errors of 1e-9. Shape (m, K, n, d)."""
     return diffrax.diffeqsolve(
@@ -49,6 +50,7 @@ def flow(h: Array, ts: Array, reg_last: Scalar, reg_features: Scalar) -> Array:
     ).ys  # fmt: skip
 
 
+@jax.jit
 def tethered(h0: Array, reg_last: Scalar, reg_features: Scalar, tether: Scalar) -> tuple[Array, Array, Array]:
     """The tethered minimiser reached from given features, by sweeps until nothing changes: (H, W, sweeps)."""
     def again(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
@@ -169,7 +171,7 @@ class Tether(Features):
 
     def given(self, problem: dict[str, Array]) -> dict[str, Array]:
         """Theory, and the tethers of the curve."""
-        known = super().given(problem) | {"beta": jnp.asarray(self.tether), "over": jnp.asarray(1 / BETAS)}
+        known = super().given(problem) | {"beta": jnp.asarray(self.tether), "over": 1 / BETAS}
         known["attenuation"] = theory.attenuation(self.reg_last, self.reg_features, self.tether)
         if self.start == "minimiser":
             known["gain"] = theory.gains(self.reg_last, self.reg_features, self.tether)
@@ -295,8 +297,8 @@ class Blocks(Regularised):
         """The exact spectrum."""
         args = (self.reg_last, self.reg_features, self.tether)
         own, other = theory.block_spectrum(self.classes, self.samples_per_class, self.feature_dim, *args)
-        index = jnp.arange(1, own.shape[0] + 1)
-        return self.known() | {"theory_F": own, "theory_off": other, "index": index, "gain": theory.gains(*args)}
+        index = np.arange(1, own.shape[0] + 1)
+        return self.known() | {"theory_F": own, "theory_off": other, "index": index, "gain": theory.gains(*args), "subspace": np.arange(5)}
 
     @observes(at="start")
     def spectrum(self, problem: Any, state: dict[str, Array]) -> dict[str, Array]:

@@ -56,8 +56,8 @@ def draw_frame(ds: xr.Dataset) -> Any:
     view, scale = camera(classes), _scale(ds)
     ideal = corners(classes) @ view
     means, cloud = means @ view / scale, cloud @ view / scale
-    length = np.sqrt(np.sum((rows - rows.mean(0)) ** 2) / classes) or 1.0
-    arrows = 0.8 * (rows - rows.mean(0)) @ view / max(length, 1e-12)
+    arrows = (rows - rows.mean(0)) @ view
+    arrows *= 0.78 * float(np.linalg.norm(ideal)) / max(float(np.linalg.norm(arrows)), 1e-12)
     colours = [COLORS[hue(k)] for k in range(classes)]
     each = np.repeat(colours, cloud.shape[1])
     out = 1.24 if classes <= 4 else 1.3
@@ -317,12 +317,13 @@ VIEWS = (
     View("measures", "Measures of collapse", draw_measures, say_measures, systems=(*MODELS, "network"), height=340),
     View("added", "Collapse by layers added", more.draw_added, say_measures, systems=("layerwise",), height=340),
     View("depth", "NC1 by depth", more.draw_depth, more.say_depth, kind="moment", systems=("network",)),
-    View("scaled", "What must fall and what must rise", draw_scaled, say_scaled, systems=("flow",)),
+    View("scaled", "What must fall and what must rise", draw_scaled, say_scaled, systems=("flow",),
+         when=lambda ds: bool(ds["trace_within"].values[0] > 1e-9 * ds["trace_between"].values[0])),
     View("tether", "Tether and flow", draw_tether, say_tether, kind="moment", systems=("tether",)),
-    View("traces", "Within and between the classes", draw_traces, say_traces, systems=(*MODELS, *LEARNERS)),
-    View("errors", "Loss and errors", more.draw_errors, more.say_errors, systems=("network",), height=210),
     View("directions", "Five directions around collapse", draw_directions, say_directions, systems=MODELS, height=210,
          when=lambda ds: bool(np.isfinite(ds["deviation"].values[0]).all())),
+    View("traces", "Within and between the classes", draw_traces, say_traces, systems=(*MODELS, *LEARNERS)),
+    View("errors", "Loss and errors", more.draw_errors, more.say_errors, systems=("network",), height=210),
     View("cosines", "Cosines between class means", draw_cosines, say_cosines, kind="moment", systems=(*MODELS, *LEARNERS), height=210),
     View("phase", "Within against between", draw_phase, say_phase, kind="moment", systems=MODELS, height=210),
     View("map", "What both terms do to NC1", more.draw_map, more.say_map, kind="moment", systems=("blocks", "tether"), height=210),
