@@ -67,15 +67,15 @@ CLAIMS = (
     ),
     Claim(
         "no_kick", "Without a push nothing appears",
-        "< 3/√N", "must hold", decisions.unseen, kind="control", study=evidence.PUSHES, on_run=True, source="control",
+        "noise", "< 3/√N", decisions.unseen, kind="control", study=evidence.PUSHES, on_run=True, source="control",
     ),
     Claim(
         "harmonic", "In the harmonic potential nothing winds: the clump turns rigidly and the clock is flat",
-        "order kept", "2 %", decisions.rigid, kind="control", study=evidence.HARMONIC, on_run=True, source="control",
+        "order kept, clock flat", "2 %", decisions.rigid, kind="control", study=evidence.HARMONIC, on_run=True, source="control",
     ),
     Claim(
         "too_slow", "A pulse of 60 Myr leaves no spiral",
-        "< noise", "must hold", decisions.too_slow, kind="control", study=evidence.PULSES, on_run=True, source="control: adiabatic limit",
+        "noise", "< √(π/N)", decisions.too_slow, kind="control", study=evidence.PULSES, on_run=True, source="control: adiabatic limit",
     ),
     Claim(
         "gaia", "The Gaia ridges at 7.8 and 9.5 kpc, unwound in this potential: younger inside",

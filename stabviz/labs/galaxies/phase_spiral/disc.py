@@ -261,7 +261,10 @@ class PhaseSpiral(System):
         beta=control(0.0, bounds=(-40.0, 40.0), unit="km/s/kpc", symbol=r"\beta", doc="breathing impulse −βz"),
     )
     def passage(self, problem: Problem, state: State, key: Array, dv: Any, beta: Any) -> State:
-        """Another push, all at once: v -> v + dv - beta z."""
+        """Push again.
+
+        All at once, v -> v + dv - beta z, as if another satellite had come.
+        """
         slot = jnp.minimum(state["count"], TOUCHES - 1)
         row = jnp.stack([self.time(problem, state["k"]), dv * jnp.ones(()), beta * jnp.ones(())]).astype(state["touches"].dtype)
         touches = state["touches"].at[slot].set(row)

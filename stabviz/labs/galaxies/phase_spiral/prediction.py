@@ -74,7 +74,7 @@ def response(system: Any, known: dict[str, Array]) -> dict[str, Array]:
         "re1": alpha[0].real, "im1": alpha[0].imag, "re2": alpha[1].real, "im2": alpha[1].imag,
         "linear1": jnp.abs(one), "linear2": jnp.abs(two),
         "impulse1": impulse[0], "impulse2": impulse[1], "damp": theory.damping(1, known["slope"], d_j),
-        "w_ridge": jnp.interp(50.0, known["J"], known["w"]), "two": jnp.sum(jnp.abs(two)) > jnp.sum(jnp.abs(one)),
+        "w_ridge": jnp.interp(30.0, known["J"], known["w"]), "two": jnp.sum(jnp.abs(two)) > jnp.sum(jnp.abs(one)),
     }  # fmt: skip
 
 

@@ -30,11 +30,11 @@ def _scale(ds: xr.Dataset) -> float:
 
 
 def _over(ds: xr.Dataset, by: int) -> np.ndarray:
-    """Contrast in blocks of cells that hold ten stars or more, over the scale."""
+    """Contrast in blocks of cells that hold thirty stars or more, over the scale."""
     expected = pooled(ds["expected"].values.astype(float), by)
     with np.errstate(invalid="ignore", divide="ignore"):
         contrast = pooled(last(ds, "density"), by) / expected - 1
-    return np.where(expected >= 10, contrast / _scale(ds), np.nan)
+    return np.where(expected >= 30, contrast / _scale(ds), np.nan)
 
 
 def _blocks(ds: xr.Dataset) -> int:
@@ -146,9 +146,9 @@ def draw_clock(ds: xr.Dataset) -> Any:
         line([0, end], [noise, noise], "faint", "noise", dash="dotted"),
         upright(t, 0, high, "faint", "true", width=5), upright(read, 0, high, "lost", "read", dash="dashed"),
         line(T, two, "edge", "two arms", width=2), line(T, one, "stable", "one arm", width=2),
-        label(T[at1], one[at1] + 0.06 * high, "C₁", "stable", "center", bold=True),
-        label(T[at2], two[at2] + 0.06 * high, "C₂", "edge", "center", bold=True),
-        label(0.99 * end, 0.92 * high, f"read {read:.3f} Gyr", "lost", "right"),
+        label(T[at1] - 0.03 * end, one[at1], "C₁", "stable", "right", bold=True),
+        label(T[at2] - 0.03 * end, two[at2] + 0.07 * high, "C₂", "edge", "right", bold=True),
+        label(0.02 * end, 0.92 * high, f"read {read:.3f} Gyr", "lost"),
     ]  # fmt: skip
     return hv.Overlay(parts).opts(xlim=(0, end), ylim=(0, high), xlabel="time unwound T [Gyr]", ylabel="order Cₙ(T)")
 
