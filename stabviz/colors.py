@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-import numpy as np
-
 COLORS = {
     "ground": "#f7f7f4", "sheet": "#ffffff", "ink": "#16202b", "soft": "#5a6672", "faint": "#8b95a0", "line": "#e2e3de",
     "rule": "#ecede8", "stable": "#1f6f9e", "edge": "#b7791f", "lost": "#c2472f", "second": "#5c7f3a", "third": "#7a5aa6",
@@ -24,10 +22,13 @@ RAMPS = {
 
 def mix(stops: Sequence[str], n: int) -> list[str]:
     """`n` colours that pass through the given ones, evenly, in sRGB."""
-    rgb = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in stops], float)
-    at, knots = np.linspace(0, 1, n), np.linspace(0, 1, len(stops))
-    channels = np.stack([np.interp(at, knots, rgb[:, k]) for k in range(3)], axis=1)
-    return ["#{:02x}{:02x}{:02x}".format(*(round(v) for v in row)) for row in channels]
+    rgb = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in stops]
+    made = []
+    for j in range(n):
+        at = j / max(n - 1, 1) * (len(stops) - 1)
+        low = min(int(at), len(stops) - 2)
+        made.append("#" + "".join(f"{round(a + (at - low) * (b - a)):02x}" for a, b in zip(rgb[low], rgb[low + 1], strict=True)))
+    return made
 
 
 @lru_cache(maxsize=64)

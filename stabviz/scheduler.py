@@ -66,11 +66,14 @@ class Scheduler:
         needed = {name: self.submit(before, lab) for name, before in plan.needs.items()}
         return self._add(Run(plan, self, lab), needed, paused)
 
-    def submit_study(self, study: Any, of: Any) -> Any:
-        """The run of a study (`stabviz.studies.Study`) of a Lab or a System. Returns at once."""
+    def submit_study(self, study: Any, of: Any, client: Any = None) -> Any:
+        """The run of a study (`stabviz.studies.Study`) of a Lab or a System. Returns at once.
+
+        `client`: a `dask.distributed.Client`; its cluster's workers carry the batches out.
+        """
         from .study_run import StudyRun
 
-        job = StudyRun(study, of, self, lab=None if hasattr(of, "step") else of)
+        job = StudyRun(study, of, self, lab=None if hasattr(of, "step") else of, client=client)
         return self._add(job, {}, False)
 
     def warm(self, plan: Plan) -> None:

@@ -90,11 +90,16 @@ class Study:
                     asked=tuple(self.asked), keep=None if self.keep is None else tuple(self.keep))  # fmt: skip
 
 
-def study(of: Any, preset: str | None = None, *, scheduler: Scheduler | None = None, **settings: Any) -> xr.Dataset:
-    """Carry a study out, through the store, and return its Dataset; see `Study` for the settings. `of`: a Lab or a System."""
+def study(
+    of: Any, preset: str | None = None, *, client: Any = None, scheduler: Scheduler | None = None, **settings: Any
+) -> xr.Dataset:
+    """Carry a study out, through the store, and return its Dataset; see `Study` for the settings.
+
+    `of`: a Lab or a System. `client`: a `dask.distributed.Client`, whose workers carry the batches out; the store stays here.
+    """
     from .scheduler import default_scheduler
 
-    return (scheduler or default_scheduler()).submit_study(Study(preset=preset, **settings), of).wait().dataset
+    return (scheduler or default_scheduler()).submit_study(Study(preset=preset, **settings), of, client).wait().dataset
 
 
 def sweep(

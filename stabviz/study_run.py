@@ -34,9 +34,9 @@ MOST_MEMBERS = 256
 class StudyRun(Job):
     """A study being carried out: batches of cases, each a job of its own; its Dataset fills while they go on."""
 
-    def __init__(self, study: Study, of: Any, scheduler: Scheduler, lab: Any = None):
+    def __init__(self, study: Study, of: Any, scheduler: Scheduler, lab: Any = None, client: Any = None):
         super().__init__(scheduler, lab)
-        self.study = study
+        self.study, self._client = study, client
         self.plans = study.plans(of)
         if not self.plans:
             raise ControlError("axes", "a study needs at least one case: one of its axes is empty.")
@@ -113,7 +113,7 @@ class StudyRun(Job):
         if self._status == "paused":
             self._set("running")
         running = sum(not b.ended for b in self._batches[: self._next])
-        while self._next < len(self._batches) and running < self._scheduler.workers and not self._cancel:
+        while self._next < len(self._batches) and running < self._at_once and not self._cancel:
             batch = self._batches[self._next]
             self._next += 1
             if not batch.ended:
@@ -195,9 +195,23 @@ class StudyRun(Job):
         """A group as batches that fit the memory and keep all workers busy, of equal size so that one program serves."""
         state = sum(x.nbytes for x in jax.tree.leaves(first.first.state)) if not first.hosted else 1
         most = int(np.clip(BATCH_BYTES // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
-        count = max(math.ceil(len(members) / most), min(self._scheduler.workers, len(members)))
+        count = max(math.ceil(len(members) / most), min(self._at_once, len(members)))
         size = math.ceil(len(members) / count)
-        return [BatchRun(self, members[i : i + size], size, each) for i in range(0, len(members), size)]
+        parts = [members[i : i + size] for i in range(0, len(members), size)]
+        if self._client is None:
+            return [BatchRun(self, part, size, each) for part in parts]
+        from .remote import RemoteBatch
+
+        return [RemoteBatch(self, part, size, each, self._client) for part in parts]
+
+    @functools.cached_property
+    def _at_once(self) -> int:
+        """How many batches go on at a time: one a worker here, two a thread of a cluster, so that none waits for the next."""
+        if self._client is None:
+            return self._scheduler.workers
+        from .remote import workers
+
+        return 2 * workers(self._client)
 
     def _replay(self) -> bool:
         store = self._scheduler.store
@@ -292,6 +306,11 @@ class BatchRun(Job):
         """The study's name and the first case's number."""
         return f"{self.study.id}-{self.members[0]}"
 
+    @property
+    def alone(self) -> bool:
+        """Whether it is a single case that is not to be batched."""
+        return isinstance(self._plans[0].system, HostSystem) or self.study.study.one_by_one
+
     def already(self) -> None:
         """It was computed before."""
         self.steps_done = sum(self.study.plans[i].schedule.steps for i in self.members)
@@ -308,9 +327,7 @@ class BatchRun(Job):
             return False
         if self._simulation is None:
             start = self.study._start(self._plans[0])
-            hosted = isinstance(self._plans[0].system, HostSystem)
-            alone = hosted or self.study.study.one_by_one
-            self._simulation = Simulation(self._plans[0], self._needed[0], start) if alone else Batch(self._plans, self._needed, start)
+            self._simulation = Simulation(self._plans[0], self._needed[0], start) if self.alone else Batch(self._plans, self._needed, start)
             self._set("compiling")
             self._simulation.prepare()
             self._pending = self._simulation.dispatch()

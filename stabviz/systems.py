@@ -37,6 +37,11 @@ class _Plain(System):
     start: ClassVar[Any]
     names: ClassVar[tuple[str, ...]]
     length: ClassVar[Schedule]
+    recipe: ClassVar[tuple[Any, ...]]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its class is made on the spot, and is made again where it is unpickled."""
+        return _cooked, (self.recipe, {name: getattr(self, name) for name in self.names})
 
     @property
     def p(self) -> types.SimpleNamespace:
@@ -237,13 +242,17 @@ def _make(
         content = {
             "__module__": __name__, "__qualname__": f"{base.__name__.strip('_')}[{name}]", "__doc__": inspect.getdoc(f) or base.__doc__,
             "__annotations__": dict.fromkeys(fields, Any), **fields, **body, "start": start, "names": tuple(fields), "length": length,
-            "revision": int(mark[:12], 16),
+            "revision": int(mark[:12], 16), "recipe": (base, f, x0, dict(given), body, length, name),
         }  # fmt: skip
         cls = type(base)(name, (base,), content)
         if "observables" not in vars(base):
             cls.observables = _observables(cls())
         _made[mark] = cls
     return _made[mark]()
+
+
+def _cooked(recipe: tuple[Any, ...], values: dict[str, Any]) -> System:
+    return dataclasses.replace(_make(*recipe), **values)
 
 
 def _field(name: str, value: Any) -> Any:

@@ -172,11 +172,14 @@ class Table:
 
     def dataset(self, study: Study, status: str) -> xr.Dataset:
         """The study's Dataset with the axes as dims."""
+        return self.opened(self.flat(status), study)
+
+    def flat(self, status: str) -> xr.Dataset:
+        """All there is so far, with the dim `case` in the order of the batches."""
         fixed = {"recorded_step": xr.Variable(("case", "step"), self.at), "order": xr.Variable(("case",), self.order)}
         runs = json.dumps([self.plans[i].id for i in self.order])
-        flat = xr.Dataset(self.variables, {**self.coords, **fixed}, {"status": status, "lab": self.plans[0].lab, "runs": runs})
-        flat.attrs["statuses"] = json.dumps(self.statuses)
-        return self.opened(flat, study)
+        attrs = {"status": status, "lab": self.plans[0].lab, "runs": runs, "statuses": json.dumps(self.statuses)}
+        return xr.Dataset(self.variables, {**self.coords, **fixed}, attrs)
 
     @staticmethod
     def opened(flat: xr.Dataset, study: Study) -> xr.Dataset:

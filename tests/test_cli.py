@@ -325,6 +325,18 @@ def test_an_instrument_is_a_system_with_a_word_in_front(toy, capsys):
     assert "toy has no system" in sentence(capsys, "run", "toy", "--system", "twin:frst").lower()
 
 
+def test_a_sweep_is_stored_and_grows(toy, capsys):
+    words = ("sweep", "toy", "--axis", "rate=0.2:0.8:3", "--axis", "seed=0,1", "--steps", "20", "--frames", "2", "--store", toy)
+    status, out, err = ask(capsys, *words)
+    assert status == 0 and "6 finished" in out and "6 points of toy, first" in err
+    ds = Store(toy).open(out.split()[0])
+    assert ds.sizes["case"] == 6 and ds.attrs["status"] == "finished"
+    status, again, _ = ask(capsys, *words)
+    assert status == 0 and again == out
+    more = ask(capsys, *words[:3], "rate=0.2,0.5,0.8,0.9", *words[4:])[1]
+    assert "8 finished" in more and Store(toy).info(more.split()[0]).attrs["copied"] == 6
+
+
 def test_a_lab_that_cannot_be_loaded_is_left_out_and_told(toys, capsys, monkeypatch, caplog):
     monkeypatch.syspath_prepend(toys)
     monkeypatch.setitem(sys.modules, "toy_labs.toy", None)
@@ -374,6 +386,14 @@ def test_a_lab_whose_package_is_absent_says_so_and_the_others_work(toy, capsys, 
         ("run toy --set 5:size=2", "size acts at reset only"),
         ("run toy --set 500:rate=1", "comes after the last step, 100"),
         ("run toy --kick soon", "step of --kick cannot be 'soon'"),
+        ("sweep toy", "Say at least one axis"),
+        ("sweep toy --axis rat=1,2", "did you mean rate"),
+        ("sweep toy --axis rate", "NAME=LOW:HIGH:COUNT"),
+        ("sweep toy --axis rate=0:1:3:log", "with both above zero"),
+        ("sweep toy --axis rate=0.1:9:3", "rate cannot be 4.55: it takes"),
+        ("sweep toy --axis seed=0:100000:99999 --axis rate=0.1,0.2", "100,000 is the most"),
+        ("sweep toy --axis rate=0.1 --with rat=1", "did you mean rate"),
+        ("sweep toy --axis rate=0.1 --scheduler tcp://127.0.0.1:9", "There is no Dask scheduler at"),
         ("run toy --more 5", "STEPS:FRAMES:SPACING"),
         ("run toy --more 5:2:cubic", "linear, log"),
         ("run toy --kick 5:psh", "did you mean push"),

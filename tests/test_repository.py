@@ -24,7 +24,7 @@ TOP = {
     "start.py", "tests",
 }  # fmt: skip
 
-EXTRAS = ("labs", "peers", "s3", "test")
+EXTRAS = ("cluster", "labs", "peers", "s3", "test")
 # Packages that are imported under another name, or only by a library that we call.
 OTHER_NAMES = {"yaml": "pyyaml", "markdown-it": "markdown-it-py", "sklearn": "scikit-learn", "pil": "pillow"}
 USED_BY_LIBRARIES = {
@@ -121,7 +121,7 @@ def perhaps(paths: list[Path]) -> set[str]:
 
 def test_what_the_package_imports_is_declared(repository):
     paths = [*modules(repository), *(p for p in [repository / "app.py"] if p.exists())]
-    known = declared(repository, "labs", "s3")
+    known = declared(repository, "cluster", "labs", "s3")
     assert {name: where for name, where in foreign(paths).items() if name not in known} == {}
 
 
@@ -144,7 +144,7 @@ LAYERS = (
     {"labs"},
     {"lab", "reproduce"},
     {"instruments", "systems"},
-    {"studies", "study_run", "table", "run", "scheduler", "store", "keeping"},
+    {"studies", "study_run", "remote", "table", "run", "scheduler", "store", "keeping"},
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks"},
     {"plan"},
     {"system"},

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import __version__
 from ..lab import UnknownLab, lab
-from . import run, runs, show
+from . import run, runs, show, sweep
 from .texts import INTERRUPTED, OK, WRONG, Refused, near, option, printable, whole
 
 if TYPE_CHECKING:
@@ -116,6 +116,20 @@ def _parser(words: Sequence[str]) -> _Parser:
         epilog="`stabviz run LAB --help` shows the controls of that lab. Ctrl-C pauses; the run can be resumed.",
     )  # fmt: skip
     _run_options(going, words)
+    sweeping = command(
+        "sweep", sweep.sweep, "carry out a study over axes, here or on a Dask cluster",
+        epilog="An axis is NAME=V1,V2,... or NAME=LOW:HIGH:COUNT[:log], of a control or seed. What the store has is not computed again.",
+    )  # fmt: skip
+    sweeping.add_argument("lab", metavar="LAB", help="the lab; `stabviz labs` lists them")
+    several: dict[str, Any] = {"action": "append", "default": []}
+    sweeping.add_argument("--axis", metavar="NAME=VALUES", help="an axis (may be repeated)", **several)
+    sweeping.add_argument("--with", metavar="NAME=VALUE", dest="turn", help="a control of all points (may be repeated)", **several)
+    sweeping.add_argument("--keep", metavar="NAME", help="an observable to record; all, if none is named", **several)
+    sweeping.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that carries the batches out, such as tcp://host:8786")
+    for word, what in (("preset", "start from a preset of the lab"), ("system", "which of the lab's systems")):
+        sweeping.add_argument(f"--{word}", metavar="NAME", help=what)
+    for word, what in (("seed", "of every point"), ("steps", "length of each run"), ("frames", "recorded steps of each run")):
+        sweeping.add_argument(f"--{word}", metavar="N", help=what)
     listing = command("runs", runs.runs, "list the runs in the store")
     listing.add_argument("--json", action="store_true", help="as JSON, one object a run")
     copying = command("export", runs.export, "copy a run to a netCDF file")
@@ -124,7 +138,7 @@ def _parser(words: Sequence[str]) -> _Parser:
     deleting = command("delete", runs.delete, "delete runs from the store")
     deleting.add_argument("id", metavar="ID", nargs="+")
     serving = command("serve", _serve, "serve the pages")
-    for made in (going, listing, copying, deleting, serving):
+    for made in (going, sweeping, listing, copying, deleting, serving):
         made.add_argument("--store", metavar="URL", help="folder or address of the store")
     serving.add_argument("--port", metavar="N", default="5006", help="default 5006; 0 takes a free one")
     serving.add_argument("--address", metavar="HOST", default="127.0.0.1", help="default 127.0.0.1: this machine alone")

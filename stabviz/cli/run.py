@@ -100,8 +100,8 @@ class _Progress:
         self.out, self.live = out, out.isatty()
         self.last = (-1, 0.0)
 
-    def show(self, run: Run) -> None:
-        """Draw where the run stands."""
+    def show(self, run: Any) -> None:
+        """Draw where a run or a study stands."""
         p = run.progress
         share = p.step / p.steps if p.steps else 1.0
         speed = f", {p.steps_per_second:.3g} steps/s" if p.steps_per_second else ""
@@ -139,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
     scheduler = Scheduler(store)
     try:
         run = scheduler.submit(plan, lab=lab(plan.lab)) if plan is not None else _stored(scheduler, store, args.resume)
-        if not _follow(run):
+        if not follow(run):
             again = f"stabviz run --resume {run.id}" + (f" --store {shlex.quote(args.store)}" if args.store else "")
             print(f"Paused at step {run.progress.step} of {run.progress.steps}. Go on with: {again}", file=sys.stderr)
             return INTERRUPTED
@@ -168,8 +168,8 @@ def _stored(scheduler: Scheduler, store: Store, run_id: str) -> Run:
     return scheduler.submit(plan, lab=owner)
 
 
-def _follow(run: Run) -> bool:
-    """Show a run's progress until it has ended (True), or pause it when the person presses Ctrl-C (False)."""
+def follow(run: Any) -> bool:
+    """Show the progress of a run or a study until it has ended (True), or pause it when the person presses Ctrl-C (False)."""
     progress, watch = _Progress(sys.stderr), run.watch()
     try:
         while not run.ended:

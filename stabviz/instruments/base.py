@@ -97,6 +97,11 @@ class Instrument(System, metaclass=_Wrapping):
             object.__setattr__(made, f.name, turned.get(f.name, getattr(self, f.name)))
         return made
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its class is made on the spot, and is made again where it is unpickled."""
+        kind = next(c for c in type(self).__mro__[1:] if "SYSTEM" not in vars(c))
+        return _wrapped, (kind, self.inner(), {name: getattr(self, name) for name in self.own(self.SYSTEM)})
+
     def seen(self) -> Mapping[str, Observable]:
         """The instrument's own observables."""
         return self.SEEN
@@ -141,6 +146,10 @@ class Instrument(System, metaclass=_Wrapping):
         """The wrapped System's."""
         return self.inner().begin(self.primal(problem), state["system"])
 
+    def begun(self, problem: Any, state: Any) -> Any:
+        """The wrapped System's problem with the references that its `begin` will add: what its other methods may ask for, at once."""
+        return joined(problem, self.inner().begin(problem, state))
+
     def given(self, problem: Any) -> dict[str, Any]:
         """The wrapped System's."""
         return self.inner().given(self.primal(problem))
@@ -165,6 +174,10 @@ class Instrument(System, metaclass=_Wrapping):
         _, name = self.unit()
         time = self.inner().observe(problem, state)[name] if name else k
         return jnp.asarray(time, jnp.result_type(float)).reshape(())
+
+
+def _wrapped(kind: Any, system: System, own: dict[str, Any]) -> Any:
+    return kind(system, **own)
 
 
 def _again(f: Any) -> Any:

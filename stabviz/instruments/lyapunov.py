@@ -50,6 +50,7 @@ class Lyapunov(Instrument):
         """The wrapped System's, with random tangent vectors."""
         system = self.inner()
         state = system.init(problem, key)
+        problem = self.begun(problem, state)
         rows = rows_of(system, problem, state, jax.random.fold_in(key, 0x1A), self.lyapunov_count)
         nothing = jnp.zeros(self.lyapunov_count, rows.dtype)
         return {

@@ -69,6 +69,7 @@ class Response(Instrument):
     def init(self, problem: Any, key: Array) -> dict[str, Any]:
         """The original, and its copies; kicked at once where the kick comes after step 0."""
         state = self.inner().init(problem, key)
+        problem = self.begun(problem, state)
         copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.response_count, *x.shape)), state)
         return self._kick_now(problem, {"system": state, "copies": copies, "key": jax.random.fold_in(key, 0x3C)}, jnp.int32(0))
 

@@ -96,6 +96,7 @@ class Twin(Instrument):
         """Both in the initial state; kicked at once where the kick comes after step 0."""
         system, first = self.inner(), self.primal(problem)
         state = system.init(first, key)
+        first = self.begun(first, state)
         now = self.clock(first, state, 0)
         out = {"system": state, "now": now, "twin": self._other().init(self._second(problem), key) if self._apart else state}
         if self.twin_of != "kick":

@@ -217,7 +217,7 @@ def test_an_axis_that_grows_computes_only_what_is_new(store_url):
 
     _, small = sweep([0.1, 0.5, 0.9])
     job, large = sweep([0.1, 0.3, 0.5, 0.7, 0.9])
-    assert [b.steps_done for b in job._batches][0] == 120 and job._copied == 3
+    assert job._batches[0].steps_done == 120 and job._copied == 3
     assert sum(len(b.members) for b in job._batches[1:]) == 2
     alone = Scheduler(None, workers=1)
     fresh = alone.submit_study(Study(axes={"rate": [0.1, 0.3, 0.5, 0.7, 0.9]}, steps=40, frames=4), Noisy()).wait().dataset

@@ -142,4 +142,5 @@ def say_tables(ds: xr.Dataset) -> str:
     near = int(np.sum(np.abs(1 / ratio - 1) <= 0.2))
     found = float(ds["lambda1"].values[-1])
     words = f"; this run: {number(found)} against {number(ds['lambda1_dysts'])}" if np.isfinite(found) else ""
-    return f"{near} of {len(ratio)} of our exponents are within 20 % of the tabulated, larger by a factor of {np.median(ratio[chaotic]):.2f}{words}."
+    factor = float(np.median(ratio[chaotic]))
+    return f"{near} of {len(ratio)} exponents are within 20 % of the tabulated ones; the median ratio to those is {factor:.2f}{words}."

@@ -239,7 +239,8 @@ class Race(System):
         y, f = self.seen(truth)[None], self.raw(state)
         total = state["smape"] + scores.smape_term(y, f)
         now = state["k"]
-        out = {"nrmse": scores.nrmse(y, f, state["models"]["std"][None, None]) > scores.VALID_NRMSE, "smape": total > scores.VALID_SMAPE * now}
+        error = scores.nrmse(y, f, state["models"]["std"][None, None])
+        out = {"nrmse": error > scores.VALID_NRMSE, "smape": total > scores.VALID_SMAPE * now}
         left = {f"left_{name}": jnp.where((state[f"left_{name}"] < 0) & out[name], now, state[f"left_{name}"]) for name in out}
         return state | {"smape": total} | left
 
