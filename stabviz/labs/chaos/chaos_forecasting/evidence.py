@@ -31,10 +31,10 @@ BOARD = Study(
         "1, 2": {"nvar_delays": 1, "nvar_order": 2}, "1, 3": {"nvar_delays": 1, "nvar_order": 3},
         "2, 2": {"nvar_delays": 2, "nvar_order": 2, "ridge": 2.5e-6, "reservoir_ridge": 1e-8},
         "3, 2": {"nvar_delays": 3, "nvar_order": 2}, "2, 3": {},
-    }},
+    }, "problem": range(3)},
     controls={"horizon": 30.0}, frames=60, keep=SCORES,
 )  # fmt: skip
-NETWORKS = Study(axes={"networks": ("mlp", "nbeats", "node")}, controls={"horizon": 15.0}, frames=60, keep=SCORES)
+NETWORKS = Study(axes={"networks": ("mlp", "nbeats", "node"), "problem": range(2)}, controls={"horizon": 15.0}, frames=60, keep=SCORES)
 
 RIDGES = (1e-8, 1e-6, 1e-4, 1e-2)
 NOISES = (0.0, 1e-4, 1e-3, 1e-2, 0.05)
