@@ -28,6 +28,12 @@ export function render({ model }) {
   if (visible.size) tell()
   const theme = document.documentElement.dataset.theme || "light"
   if (theme !== model.theme) send("theme", { name: theme })
+  // What was kept free while parts were on their way is theirs now: a view that is left out leaves no gap.
+  const settle = () => {
+    if (!window.Bokeh?.documents[0]?.is_idle) return void setTimeout(settle, 200)
+    setTimeout(() => document.querySelectorAll("[style*=--reserve]").forEach(el => el.style.setProperty("--reserve", "0px")), 500)
+  }
+  settle()
   send("here") // until now the page was on its way, and changes of it could overtake it
   model.on("remove", () => bin.forEach(off => off()))
 }
