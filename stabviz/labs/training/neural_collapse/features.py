@@ -42,7 +42,7 @@ KNOWN = {
 
 AROUND = {
     "deviation": Observable("distance from a collapsed minimiser", "feature", ("subspace",),
-                             doc="in each of the five subspaces; from the one started at, or from that of the nearest frame"),
+                             doc="in each of the five subspaces; from that of the nearest frame, turns from the one started at"),
 }
 
 
@@ -91,7 +91,7 @@ class Regularised(System):
                 "feature_dim", f"feature_dim cannot be {self.feature_dim}: it must be at least the number of classes, {self.classes}."
             )
 
-    def known(self) -> dict[str, Array]:
+    def known(self) -> dict[str, Any]:
         """What the theory says of the minimisers."""
         return _known(jnp.asarray(self.reg_last), jnp.asarray(self.reg_features), 1 - 1 / self.classes)
 
@@ -148,18 +148,21 @@ class Features(Regularised):
         length = jnp.sqrt(theory.rho(self.reg_last, self.reg_features))
         return {"h0": star + self.offset * length * theory.split(noise).within, "star": star, "frame": frame}
 
-    def given(self, problem: dict[str, Array]) -> dict[str, Array]:
+    def given(self, problem: dict[str, Array]) -> dict[str, Any]:
         """What theory says of the minimisers and of what surrounds them."""
         return self.known() | {"subspace": np.arange(5)}
 
     def around(self, problem: dict[str, Array], h: Array) -> dict[str, Array]:
-        """The `deviation` (5,) of features (K, n, d): its length in each subspace; NaN where there is no minimiser of finite size."""
+        """The `deviation` (5,) of features (K, n, d): its length in each subspace; NaN where there is no minimiser of finite size.
+
+        From the minimiser of the nearest frame; how far the frame has turned, from the one started at.
+        """
+        frame = theory.polar(jnp.mean(h, axis=1).T)
+        star = theory.minimiser(frame, self.samples_per_class, self.reg_last, self.reg_features)[1]
+        parts = theory.parts(h - star, frame)
         if self.start == "minimiser":
-            frame, star = problem["frame"], problem["star"]
-        else:
-            frame = theory.polar(jnp.mean(h, axis=1).T)
-            star = theory.minimiser(frame, self.samples_per_class, self.reg_last, self.reg_features)[1]
-        lengths = jnp.sqrt(jnp.sum(theory.parts(h - star, frame) ** 2, axis=(1, 2, 3)))
+            parts = jnp.concatenate([parts[:3], theory.parts(h - problem["star"], problem["frame"])[3:]])
+        lengths = jnp.sqrt(jnp.sum(parts**2, axis=(1, 2, 3)))
         return {"deviation": jnp.where(jnp.isfinite(lengths), lengths, jnp.nan)}
 
     def phase(self, problem: dict[str, Array], state: dict[str, Array]) -> Array:

@@ -169,7 +169,7 @@ class Tether(Features):
         """Lost, or found."""
         return super().stop(problem, state) | {"converged": state["change"] < CLOSE}
 
-    def given(self, problem: dict[str, Array]) -> dict[str, Array]:
+    def given(self, problem: dict[str, Array]) -> dict[str, Any]:
         """Theory, and the tethers of the curve."""
         known = super().given(problem) | {"beta": jnp.asarray(self.tether), "over": 1 / BETAS}
         known["attenuation"] = theory.attenuation(self.reg_last, self.reg_features, self.tether)
@@ -293,7 +293,7 @@ class Blocks(Regularised):
         w, h = state["w"], state["h"]
         return {"objective": theory.objective(w, h, self.reg_last, self.reg_features, self.tether, h)}
 
-    def given(self, problem: Any) -> dict[str, Array]:
+    def given(self, problem: Any) -> dict[str, Any]:
         """The exact spectrum."""
         args = (self.reg_last, self.reg_features, self.tether)
         own, other = theory.block_spectrum(self.classes, self.samples_per_class, self.feature_dim, *args)
