@@ -111,7 +111,7 @@ def say_amount(ds: xr.Dataset) -> str:
     error, step = _after(ds)
     n = float(ds["trained_on"])
     k = int(np.abs(np.log(ds["size"].values / n)).argmin())
-    words = ", ".join(f"{m} {error[i]:.2g}" for i, m in enumerate(ds["method"].values))
+    words = ", ".join(f"{m} {number(round(float(error[i]), 1))}" for i, m in enumerate(ds["method"].values))
     best = int(np.argmin(ds["paper_by_size"].values[:, k]))
     return (f"After {n:.0f} points, sMAPE of {step} steps on this flow: {words}; the benchmark's best mean over all flows at "
             f"{ds['size'].values[k]} points: {ds['sized_method'].values[best]} {ds['paper_by_size'].values[best, k]:.0f}.")  # fmt: skip

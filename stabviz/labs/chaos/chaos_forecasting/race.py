@@ -272,7 +272,10 @@ class Race(System):
 
     @kick(size=control(1e-3, bounds=(1e-12, 10.0), scale="log", unit="std", doc="standard deviation of the push on each remembered value"))
     def nudge(self, problem: dict[str, Any], state: dict[str, Any], key: Array, size: Any) -> dict[str, Any]:
-        """Push what the forecasters remember; the truth does not notice."""
+        """Nudge the forecasters.
+
+        What they remember is pushed; the truth does not notice.
+        """
         a, b = jax.random.split(key)
         windows, r = state["windows"], state["reservoir"]
         return state | {
@@ -282,7 +285,10 @@ class Race(System):
 
     @kick(size=control(1e-3, bounds=(1e-12, 1e3), scale="log", unit="std", doc="standard deviation of the push on each coordinate"))
     def kick(self, problem: dict[str, Any], state: dict[str, Any], key: Array, size: Any) -> dict[str, Any]:
-        """Push the truth of every start, in standard deviations; the forecasters do not notice."""
+        """Push the truth.
+
+        Of every start, in standard deviations; the forecasters do not notice.
+        """
         push = jax.random.normal(key, state["truth"].shape, state["truth"].dtype)
         return state | {"truth": state["truth"] + size * problem["size"][None] * push}
 

@@ -102,7 +102,7 @@ def draw_error(ds: xr.Dataset) -> Any:
     time, names = _time(ds), _names(ds)
     error = np.median(ds["nrmse"].values, axis=2)
     twin = np.exp(np.mean(ds["separation"].values, axis=1))
-    low, high = 1e-9, 30.0
+    low, high = 1e-9, 300.0
     growth = twin[0] * np.exp(np.minimum(time * float(ds["lambda1"]) / float(ds["rate"]), 60.0))
     growth = np.where(growth < 1, growth, np.nan)
     axis = time_axis(ds)
@@ -114,7 +114,7 @@ def draw_error(ds: xr.Dataset) -> Any:
     parts += [line(time, positive(error[:, m], low), color(n), n, width=2) for m, n in list(enumerate(names))[LEARNED]]
     at = int(0.45 * (len(time) - 1))
     parts.append(label(time[at], 0.12 * positive(twin, low)[at] + low, "twin of the truth", "soft"))
-    ends = apart([float(np.log10(positive(error[-1, m], low))) for m in range(len(names))][LEARNED], 0.55)
+    ends = apart([float(np.log10(positive(error[-1, m], low))) for m in range(len(names))][LEARNED], 0.95)
     for y, name in zip(ends, names[LEARNED], strict=True):
         parts.append(label(time[-1] + 0.012 * axis["xlim"][1], 10**y, name, color(name)))
     axis["xlim"] = (0.0, 1.2 * axis["xlim"][1])
@@ -258,8 +258,8 @@ VIEWS = (
     View("attractor", "On the attractor", draw_attractor, say_attractor, kind="moment", systems=RACING, height=230),
     View("error", "Error growth", draw_error, say_error, systems=RACING, height=230),
     View("smape", "The paper's error", draw_smape, say_smape, systems=RACING, height=230),
-    View("benchmark", "Two columns: the benchmark and small tuned models", atlas.draw_benchmark, atlas.say_benchmark, kind="moment",
-         systems=RACING, height=380),
+    View("benchmark", "The benchmark and small tuned models", atlas.draw_benchmark, atlas.say_benchmark, kind="moment",
+         systems=RACING, wide=True, height=400),
     View("flows", "All flows", atlas.draw_flows, atlas.say_flows, kind="moment", systems=RACING, height=260),
     View("amount", "How much data", atlas.draw_amount, atlas.say_amount, kind="moment", systems=RACING, height=260),
     View("spectrum", "Lyapunov exponents", draw_spectrum, say_spectrum, systems=("exponents",), wide=True, height=280),
