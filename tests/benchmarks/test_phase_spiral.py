@@ -54,7 +54,7 @@ def test_vertical_orbits_against_gala(benchmark):
 
     def theirs():
         return hamiltonian.integrate_orbit(
-            start, dt=DT * u.Gyr, n_steps=STEPS, Integrator=gi.LeapfrogIntegrator, store_all=False
+            start, dt=DT * u.Gyr, n_steps=STEPS, Integrator=gi.LeapfrogIntegrator, save_all=False
         )
 
     found = compare(benchmark, go, theirs, rounds=3)
@@ -62,26 +62,26 @@ def test_vertical_orbits_against_gala(benchmark):
 
 
 def test_vertical_orbits_against_galpy(benchmark):
-    """The slab's orbits, 200 steps of 1.5 Myr: galpy's own one-dimensional isothermal disc with its C leapfrog where it has one."""
+    """The slab's orbits, 200 steps of the same length, leapfrog in both (galpy in C, where the step can be set)."""
     potential = pytest.importorskip("galpy.potential")
     orbit = pytest.importorskip("galpy.orbit")
     stars = 500
     go, z, v = ours(10_000, potential="slab", sigma=23.0, dt=0.0015)
-    slab = potential.IsothermalDiskPotential(amp=1.0, sigma=23.0 / 220.0)
     # galpy's slab has a height of its own; orbits scale with it, so the work is the same.
-    times = np.linspace(0, STEPS * 0.0015 * 220 * 1.0227 / 8, STEPS + 1)
+    slab = potential.IsothermalDiskPotential(amp=1.0, sigma=23.0 / 220.0)
+    dt = 0.0015 * 220 * 1.0227 / 8
     pick = np.stack([z[:stars] / 8, v[:stars] / 220], axis=1)
 
     def theirs():
         o = orbit.Orbit(pick)
-        o.integrate(times, slab, method="leapfrog", progressbar=False)
+        o.integrate(np.linspace(0, STEPS * dt, STEPS + 1), slab, method="leapfrog_c", dt=dt, progressbar=False)
         return o
 
     found = compare(benchmark, go, theirs, rounds=3)
     each = found["ratio"] * stars / 10_000
     benchmark.extra_info["ratio_per_star"] = each
     print(f"per star and step: {each:.2e} of galpy's time")
-    assert each < 0.1
+    assert each < 0.5
 
 
 def test_a_million_stars_stream_ten_frames_a_second(benchmark, tmp_path):

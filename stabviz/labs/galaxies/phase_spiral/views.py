@@ -11,7 +11,7 @@ import xarray as xr
 from stabviz.colors import COLORS
 from stabviz.lab import View
 
-from . import compare
+from . import compare_views
 from .drawing import bars, dots, extent, image, label, last, line, middles, modes, number, plane, pooled, time, turned, upright
 
 TINT = COLORS["tint"]
@@ -285,9 +285,12 @@ VIEWS = (
     View("straight", "Straightened", draw_straight, say_straight, kind="moment"),
     View("amplitude", "Strength over the action", draw_amplitude, say_amplitude, kind="moment"),
     View("erasure", "Erasure", draw_erasure, say_erasure, kind="moment"),
-    View("gaia", "Beside the Gaia ridge", compare.draw_gaia, compare.say_gaia, kind="moment", when=compare.has_ridge),
+    View(
+        "gaia", "Beside the Gaia ridge", compare_views.draw_gaia, compare_views.say_gaia, kind="moment", when=compare_views.has_ridge
+    ),
     View("adiabatic", "Slow pushes", draw_adiabatic, say_adiabatic, kind="moment", when=pulsed),
     View(
-        "vphi", "Coloured by azimuthal velocity", compare.draw_vphi, compare.say_vphi, kind="moment", height=300, when=compare.has_colour
+        "vphi", "Coloured by azimuthal velocity", compare_views.draw_vphi, compare_views.say_vphi, kind="moment", height=300,
+        when=compare_views.has_colour,
     ),
 )
