@@ -51,7 +51,7 @@ def draw_race(ds: xr.Dataset) -> Any:
         parts.append(line(time, shown, color(name), name, width=1.8))
     gone = [left[m] if left[m] < now - 1e-9 else np.nan for m in range(len(names))]
     last = time_axis(ds)["xlim"][1]
-    places = [float(np.clip(p, 0.035 * last, 0.965 * last)) for p in apart(gone[LEARNED], 0.05 * last)]
+    places = [float(np.clip(p, 0.08 * last, 0.95 * last)) for p in apart(gone[LEARNED], 0.05 * last)]
     for i, (m, name) in enumerate(list(enumerate(names))[LEARNED]):
         parts.append(line(*uprights([gone[m]], low, high - 0.14 * room), color(name), f"{name} leaves", dash="dashed", width=1.2))
         parts.append(label(places[i], high - (0.04 if i % 2 else 0.11) * room, name, color(name), "center", bold=True))
