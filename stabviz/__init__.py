@@ -41,7 +41,7 @@ _WHERE = {
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = ["Claim", "Experiment", "Lab", "Paper", "Preset", "Verdict", "View", "__version__", "lab", "labs", *sorted(_HOME)]
+__all__ = ["Claim", "Experiment", "Lab", "Paper", "Preset", "Verdict", "View", "__version__", "instruments", "lab", "labs", *sorted(_HOME)]
 
 
 class _Package(types.ModuleType):
@@ -56,6 +56,8 @@ sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
+    if name == "instruments":
+        return importlib.import_module(".instruments", __name__)
     if name not in _HOME:
         raise AttributeError(f"module 'stabviz' has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
