@@ -86,9 +86,9 @@ def table(ds: xr.Dataset, name: str) -> np.ndarray:
 def exponents(ds: xr.Dataset) -> Verdict:
     if "spectrum" not in ds:
         return undecided("needs a run of the exponents")
-    found, error = final(ds, "lambda1"), final(ds, "lambda1_error")
+    found, own = final(ds, "lambda1"), final(ds, "lambda1_error")
     total, trace = final(ds, "spectrum").sum("exponent"), final(ds, "divergence")
-    error = np.where(np.isin(ds["system_name"], LITERATURE), error, np.hypot(error, ds["lambda1_table_error"]))
+    error = np.where(np.isin(ds["system_name"], LITERATURE), own, np.hypot(own, ds["lambda1_table_error"]))
     names = np.atleast_1d(ds["flow"].values if "flow" in ds.coords else ds["system_name"].values)
     if not np.isfinite(found).all():
         return undecided("the spin-up is not over")
@@ -253,7 +253,7 @@ def wrong_class(ds: xr.Dataset) -> Verdict:
 
 
 def no_chaos(ds: xr.Dataset) -> Verdict:
-    grown = np.exp(ds["separation"].isel(step=-1) - ds["separation"].isel(step=0)).max("start")
+    grown: Any = np.exp((ds["separation"].isel(step=-1) - ds["separation"].isel(step=0)).max("start"))
     quiet, loud = float(grown.sel(system="Torus")), float(grown.sel(system="Lorenz"))
     held = bool((final(ds, "nrmse").sel({"system": "Torus", "method": "AR"}) < 0.4).all())
     words = f"Torus × {number(quiet)} after 50 periods, Lorenz × {number(loud)}; AR {'holds' if held else 'does not hold'} to the end"

@@ -73,6 +73,7 @@ class Race(System):
         True, traced=True, at="start", label="standardise", doc="show the forecasters standardised channels rather than raw ones"
     )
     networks: str = control("off", choices=("off", *networks.KINDS), label="network", doc="a network trained before the race starts")
+    training_steps: int = control(3000, bounds=(10, 50_000), scale="log", doc="steps of Adam for the network, if there is one")
 
     flow_name: ClassVar[str] = ""
     precision: ClassVar[dict[str, int]] = {"problem": 64, "step": 64}
@@ -134,7 +135,7 @@ class Race(System):
 
         own = {name: spec.value(getattr(self, name)) for name, spec in controls(self).items()}
         return {"trained": Start(
-            trainer(self.flow_name), frames=60, spacing="linear", network=self.networks,
+            trainer(self.flow_name), steps=self.training_steps, frames=60, spacing="linear", network=self.networks,
             **{name: own[name] for name in (*TRAINED_ON, *self.source.turned)},
         )}  # fmt: skip
 
@@ -302,9 +303,10 @@ def race(name: str) -> type[Race]:
     """The race on one flow: `Race` with a control for each scalar parameter, from half to one and a half times its default."""
     made = flow(name)
     space: dict[str, Any] = {parameter: _slider(parameter, value) for parameter, value in made.turned.items()}
-    notes = dict.fromkeys(made.turned, float)
+    notes: dict[str, Any] = dict.fromkeys(made.turned, float)
     if math.comb(2 * made.dimension + 3, 3) > MOST_FEATURES // 2:
         space["nvar_order"], notes["nvar_order"] = control(2, bounds=(1, 3), label="NVAR order", doc="highest degree of its monomials"), int
     doc = f"{name}, {made.dimension} coordinates, and forecasters of it. {made.doc}\n\n{made.citation}\n\n{Race.__doc__}"
     space |= {"__annotations__": notes, "__doc__": doc, "__module__": __name__, "__qualname__": f"{name}Race", "flow_name": name}
-    return type(Race)(f"{name}Race", (Race,), space)
+    meta: Any = type(Race)
+    return meta(f"{name}Race", (Race,), space)

@@ -131,4 +131,5 @@ def trainer(name: str) -> type[Training]:
         space[parameter], notes[parameter] = _slider(parameter, value), float
     doc = f"Training of a network that forecasts {name}.\n\n{Training.__doc__}"
     space |= {"__annotations__": notes, "__doc__": doc, "__module__": __name__, "__qualname__": f"{name}Training", "flow_name": name}
-    return type(Training)(f"{name}Training", (Training,), space)
+    meta: Any = type(Training)
+    return meta(f"{name}Training", (Training,), space)
