@@ -39,7 +39,9 @@ def draw_gaia(ds: xr.Dataset) -> Any:
     near, place = _crest(ds, phi, r)
     parts += [line(phi, r, "stable", "this run", width=2, dash="dashed"), dots(near, place, "stable", "crest", size=7)]
     ends = [float(np.polyval(ridge[::-1], GAIA_REACH[1])) for ridge in GAIA_RIDGES]
-    parts += [label(11.1, end, f"Gaia, {radius} kpc", colour) for end, radius, colour in zip(ends, GAIA_RADII, ("lost", "edge"))]
+    middle = sum(ends) / 2  # the two end close together: their names stand apart
+    places = [middle + (0.13 if end >= middle else -0.13) for end in ends]
+    parts += [label(11.2, y, f"Gaia, {radius} kpc", colour) for y, radius, colour in zip(places, GAIA_RADII, ("lost", "edge"))]
     parts.append(label(0.4, 2.2, "this run, turned to match at r = 1", "stable"))
     return hv.Overlay(parts).opts(xlim=(0, 16), ylim=(0, 2.4), xlabel="angle φ, unwrapped [rad]", ylabel="r = |(z/s, v/s)|")
 
