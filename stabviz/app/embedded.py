@@ -22,14 +22,14 @@ def embed(lab: Lab, query: str = "", scheduler: Scheduler | None = None) -> pn.v
     pn.extension(inline=True)
     page = LabPage(lab, query, scheduler or default_scheduler(), Browser())
     sheet = css()
-    for part in (page.controls, page.bar, page.scrubber, page.claims, page.tries, *page.frames):
+    for part in (page.controls, page.bar, page.scrubber, page.claims, page.quiz.card, *page.stage.frames):
         part.css = sheet
-    page.browser.views = [f.slug for f in page.frames]  # nothing tells a notebook which of them are on the screen
-    views = pn.FlexBox(*page.frames, sizing_mode="stretch_width")
-    for frame in page.frames:
+    page.browser.views = [f.slug for f in page.stage.frames]  # nothing tells a notebook which of them are on the screen
+    views = pn.FlexBox(*page.stage.frames, sizing_mode="stretch_width")
+    for frame in page.stage.frames:
         frame.param.update(min_width=300, width_policy="max")
     middle = pn.Column(page.notice, page.bar, views, page.scrubber, sizing_mode="stretch_width", min_width=360)
-    side = pn.Column(page.controls, page.claims, page.tries, width=300)
+    side = pn.Column(page.controls, page.claims, page.quiz.card, width=300)
     made = pn.Row(side, middle, page.browser, sizing_mode="stretch_width")
     page.timer = pn.state.add_periodic_callback(page.tick, period=TICK_MS, start=True)
     page.timer.log = False

@@ -10,9 +10,11 @@ from typing import Any
 
 from stabviz.app import link, tabs
 from stabviz.app.bench import Bench
-from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, Words, kick_row
+from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, Words, kick_row
 from stabviz.app.evidence import Evidence
-from stabviz.app.live import Slot, slot_height, studio, warm_up
+from stabviz.app.live import warm_up
+from stabviz.app.quiz import Quiz
+from stabviz.app.stage import Stage
 from stabviz.control import Control, ControlError
 from stabviz.job import RunError
 from stabviz.lab import Lab
@@ -39,28 +41,20 @@ class LabPage:
         self._wanted: float | None = None
         self._rest_until = 0.0
         self._stale = False
-        self._fitted = ""
-        self._slots = [Slot(view) for view in lab.all_views]
         self.browser = browser or Browser()
         self.notice = Words(visible=False)
         self.bar = RunBar()
-        self.frames = [
-            ViewFrame(
-                slug=s.view.slug, title=s.view.title, wide=s.view.wide, slot=slot_height(s.view), pane=s.box
-            )
-            for s in self._slots
-        ]
         self.scrubber = Scrubber()
+        self.stage = Stage(lab, self.browser, self.scrubber)
         self.controls = self._make_controls()
         self.evidence = Evidence(lab, scheduler, self)
         self.claims = Claims(cards=self.evidence.cards(None))
-        self.tries = TryThis(visible=bool(lab.experiments))
-        self._experiment, self._guess = 0, -1
+        self.quiz = Quiz(self)
         self.bench = Bench(self)
         self.parts = tabs.Parts(self)
         self._listen()
         self._show_state()
-        self._ask()
+        self.quiz.ask()
         self._attach_if_known()
         if self.state.problems:
             self.tell(" ".join(self.state.problems))
@@ -130,12 +124,8 @@ class LabPage:
         self.scrubber.on("scrub", self._scrub)
         self.scrubber.on("follow", self._follow)
         self.claims.on("act", self.evidence.act)
-        self.tries.on("choose", self._choose)
-        self.tries.on("next", self._next_experiment)
         self.browser.on("key", self._key)
         self.browser.on("back", self._back)
-        for frame, slot in zip(self.frames, self._slots, strict=True):
-            frame.on("table", lambda open=False, f=frame, s=slot: setattr(f, "table", s.table() if open else {}))
 
     # -- state and link -------------------------------------------------------------------------------------------
 
@@ -149,9 +139,7 @@ class LabPage:
         else:
             self.controls.set(**self._shown_values(specs))
         self.controls.param.update(seed=self.state.seed, preset=self.state.preset, live=self.state.live)
-        for frame, slot in zip(self.frames, self._slots, strict=True):
-            frame.visible = slot.view.suits(self.state.system)
-        self._fitted = ""
+        self.stage.suit(self.state.system)
         self.bench.show()
         self._address(push)
 
@@ -259,8 +247,7 @@ class LabPage:
         """The run on the page no longer is the one that the controls describe."""
         plan = self.plan() if self.run is not None else None
         self._stale = plan is not None and self.run is not None and plan.id != self.run.id
-        for frame in self.frames:
-            frame.stale = self._stale
+        self.stage.stale(self._stale)
         self._version = -1
 
     def _want(self) -> None:
@@ -307,7 +294,7 @@ class LabPage:
         self._forget_touches()
         self._stale = False
         self.tell("")
-        self._show_nothing()
+        self.stage.nothing()
         self.scrubber.param.update(n=0, frame=0, follow=True, marks=[], at=[])
         self.claims.cards = self.evidence.cards(None)
         self._show_bar()
@@ -348,8 +335,7 @@ class LabPage:
 
     def _follow(self, on: bool) -> None:
         if on:
-            for slot in self._slots:
-                slot.free()
+            self.stage.free()
         self._version = -1
         self._address()
 
@@ -378,38 +364,11 @@ class LabPage:
         self.parts.opened(slug)
         self._address()
 
-    # -- guided experiments ---------------------------------------------------------------------------------------
-
-    def _ask(self) -> None:
-        if self.lab.experiments:
-            e = self.lab.experiments[self._experiment]
-            self.tries.ask(e.question, list(e.options), f"{self._experiment + 1} of {len(self.lab.experiments)}")
-
-    def _choose(self, index: int) -> None:
-        experiment = self.lab.experiments[self._experiment]
-        self._guess = int(index)
-        state = link.default(self.lab, experiment.preset or "", None, self.state.seed)
-        state.values.update(experiment.controls)
-        state.steps = experiment.steps or state.steps
+    def begin(self, state: link.State) -> None:
+        """Show another state and run it."""
         self.state = state
         self._show_state(push=True)
         self._submit(False)
-
-    def _next_experiment(self) -> None:
-        self._experiment = (self._experiment + 1) % len(self.lab.experiments)
-        self._guess = -1
-        self._ask()
-
-    def _answer(self) -> None:
-        """Say what the run of a guided experiment showed."""
-        run = self.run
-        if self._guess < 0 or run is None or not run.ended or self.tries.state != "running":
-            return
-        try:
-            right, sentence = self.lab.experiments[self._experiment].answer(run.dataset)
-        except Exception as error:  # a lab of one's own may raise anything
-            right, sentence = -1, f"The answer could not be computed ({type(error).__name__}: {str(error)[:100]})."
-        self.tries.tell(right, sentence)
 
     # -- the run --------------------------------------------------------------------------------------------------
 
@@ -433,13 +392,8 @@ class LabPage:
         if plan is not None:
             self.scheduler.warm(plan)
             warm_up()
-        self._show_nothing()
+        self.stage.nothing()
         self._show_bar()
-
-    def _show_nothing(self) -> None:
-        for slot, frame in zip(self._slots, self.frames, strict=True):
-            slot.clear()
-            frame.param.update(empty="Press Run.", sentence="", stale=False)
 
     def _attach(self, run: Run) -> None:
         if run is self.run:
@@ -447,8 +401,7 @@ class LabPage:
         self._detach()
         self.run, self._watch = run, run.watch()
         self._version, self._stale = -1, False
-        for frame, slot in zip(self.frames, self._slots, strict=True):
-            frame.param.update(stale=False, empty="" if slot.frame is not None else "Waiting for the first frame.")
+        self.stage.waiting()
         self.scrubber.param.update(at=[int(k) for k in run.plan.schedule.at], n=0, frame=0, marks=[])
         self._show_marks()
         self._show_bar()
@@ -500,8 +453,8 @@ class LabPage:
                     self.scrubber.n = run.frames
                 self._acts()
             if not self.scrubber.freeze and self.browser.awake and self.browser.seen:  # seen: the page has arrived there
-                self._show_views(run)
-            self._answer()
+                self.stage.show(run)
+            self.quiz.answer()
         cards = self.evidence.cards(run)
         if cards != self.claims.cards:
             self.claims.cards = cards
@@ -523,45 +476,6 @@ class LabPage:
         if self.tabs is not None:
             self.tabs.value = slug
         self.tab(slug)
-
-    def _show_views(self, run: Run) -> None:
-        shown = self.scrubber.shown
-        if shown < 0:
-            return
-        visible = set(self.browser.views)
-        self._leave_out(run)
-        put = False  # one new figure a tick: each keeps the loop busy for a while
-        at = float(run.plan.schedule.at[shown])
-        for slot, frame in zip(self._slots, self.frames, strict=True):
-            if not frame.visible or (slot.view.slug not in visible and slot.plot is not None):
-                continue
-            drawn = studio.frame(run, slot.view, shown, self.scrubber.follow)
-            if drawn is None:
-                error = studio.picture(run, slot.view).error
-                if error:
-                    frame.empty = error
-                continue
-            if drawn is not slot.frame:
-                if put and not slot.shows(drawn):
-                    continue
-                put = put or not slot.shows(drawn)
-                if not slot.show(drawn, self.scrubber.follow):
-                    continue
-                frame.empty = ""
-                frame.say(drawn.sentence)
-            where = drawn.step if self.scrubber.follow else at
-            slot.moment(None if self.scrubber.follow and run.ended else max(where, 1) if self._log_x(slot) else where)
-
-    def _leave_out(self, run: Run) -> None:
-        """Hide the views that have nothing to show of this run; asked once a run, when it has a frame."""
-        if self._fitted != run.id:
-            self._fitted, dataset = run.id, run.dataset
-            for slot, frame in zip(self._slots, self.frames, strict=True):
-                frame.visible = slot.view.suits(self.state.system, dataset)
-
-    @staticmethod
-    def _log_x(slot: Slot) -> bool:
-        return slot.figure is not None and type(slot.figure.x_scale).__name__ == "LogScale"
 
     def _show_bar(self) -> None:
         run = self.run

@@ -62,7 +62,8 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
     tagline = f"{escape(found.tagline.rstrip('.'))}. {escape(paper.short.rsplit(' ', 1)[0])}, {escape(when)}"
     template = shell.page(
         found.title, tagline=tagline, description=found.tagline, browser=browser,
-        left=[page.controls], middle=[page.notice, page.bar], views=page.frames, dock=[page.scrubber], right=[page.claims, page.tries],
+        left=[page.controls], middle=[page.notice, page.bar], views=page.stage.frames, dock=[page.scrubber],
+        right=[page.claims, page.quiz.card],
         tabs=link.TABS, tab=page.state.tab, panes=page.parts.panes,
     )  # fmt: skip
     template.sv_tabs.on("tab", page.tab)

@@ -98,7 +98,7 @@ def test_run_pause_step_reset(page: Page, url: str, quiet, seed, opened) -> None
     press(page, "Resume")
     grows(page)
     press(page, "Reset")
-    expect(page.get_by_text("Press Run.").first).to_be_visible()
+    expect(page.get_by_text("Press Run.").locator("visible=true").first).to_be_visible()
     shows(page, "Run")
 
 
@@ -119,7 +119,7 @@ def test_keys(page: Page, url: str, quiet, seed, opened) -> None:
     search(page, "touch=")
     assert len(opened[-1]().state.touches) == 1
     page.keyboard.press("0")
-    expect(page.get_by_text("Press Run.").first).to_be_visible()
+    expect(page.get_by_text("Press Run.").locator("visible=true").first).to_be_visible()
 
 
 def test_scrubbing_while_the_run_goes_on(page: Page, url: str, quiet, seed) -> None:
@@ -198,7 +198,7 @@ def test_a_zoom_survives_every_frame(page: Page, url: str, quiet, seed) -> None:
 def test_views_off_the_screen_are_left_alone(page: Page, url: str, quiet, seed, opened) -> None:
     started(page, url, seed)
     mine = opened[-1]()
-    by = {slot.view.slug: slot for slot in mine._slots}
+    by = {slot.view.slug: slot for slot in mine.stage.slots}
     until(page, lambda: by["lowest"].frame is not None)  # drawn once, to be there when it is scrolled to
     before = by["lowest"].frame
     grows(page, 20)
@@ -310,7 +310,7 @@ def test_theory_data_and_theme(page: Page, url: str, quiet) -> None:
 def test_nothing_overflows_and_nothing_jumps(page: Page, url: str, quiet, width) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     open_page(page, url, f"{SGD}&seed={width}")
-    expect(page.get_by_text("Press Run.").first).to_be_visible()
+    expect(page.get_by_text("Press Run.").locator("visible=true").first).to_be_visible()
     height = page.evaluate("document.querySelector('.views').offsetHeight")
     press(page, "Run")
     shows(page, "Continue")

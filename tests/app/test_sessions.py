@@ -33,7 +33,8 @@ def served(tmp_path, monkeypatch, toy):
         template = build(found, scheduler)
         page = template.sv_page
         pages.append(weakref.ref(page))
-        parts.extend(weakref.ref(x) for x in (template, page.controls, page.bar, page.scrubber, page.claims, *page.frames, *page._slots))
+        here = (template, page.controls, page.bar, page.scrubber, page.claims, *page.stage.frames, *page.stage.slots)
+        parts.extend(weakref.ref(x) for x in here)
         return template
 
     monkeypatch.setattr(main, "lab_page", watched)
@@ -77,7 +78,7 @@ def _come_and_go(served, query, sessions):
         page = pages[-1]()
         page.browser.seen = 1  # as if a browser had said that it is there
         page.start()
-        shown = [slot for slot in page._slots if slot.view.suits(page.state.system)]
+        shown = [slot for slot in page.stage.slots if slot.view.suits(page.state.system)]
         assert wait_until(lambda page=page: page.run.ended) and page.run.status == "finished"
         assert wait_until(lambda shown=shown: all(slot.plot is not None for slot in shown))
         if seed < sessions - 1:  # the figures of the last session are let go when the next one comes

@@ -63,13 +63,12 @@ MESSAGE = Study(
 PUSHES = ("within_inside", "within_outside", "means_symmetric", "means_antisymmetric", "means_outside")
 GAINS = Study(
     system="tether", controls={"start": "minimiser", "offset": 0.0, "tether": 1.0}, keep=("change", "deviation", "deviation_given"),
-    one_by_one=True,
     axes={"push": {p: {"interventions": ((0, "kick", {"name": p, "size": 1e-4}),)} for p in PUSHES}},
 )  # fmt: skip
 """Each of the five pushes to the given features of a collapsed minimiser."""
 
 RATES = Study(
-    controls={"start": "minimiser", "offset": 0.0, "horizon": 20.0}, keep=("deviation",), one_by_one=True,
+    controls={"start": "minimiser", "offset": 0.0, "horizon": 20.0}, keep=("deviation",),
     axes={"push": {p: {"interventions": ((0, "kick", {"name": p, "size": 1e-4}),)} for p in PUSHES}},
 )  # fmt: skip
 """The same pushes to the flow."""
