@@ -38,7 +38,8 @@ class RemoteBatch(BatchRun):
 
     def __init__(self, study: StudyRun, members: list[int], size: int, each: list[dict[str, Any]], client: Any):
         super().__init__(study, members, size, each)
-        self._client, self._future = client, None
+        self._client = client
+        self._future: Any = None
 
     def _advance(self) -> bool:
         if self.ended:

@@ -244,7 +244,8 @@ def _make(
             "__annotations__": dict.fromkeys(fields, Any), **fields, **body, "start": start, "names": tuple(fields), "length": length,
             "revision": int(mark[:12], 16), "recipe": (base, f, x0, dict(given), body, length, name),
         }  # fmt: skip
-        cls = type(base)(name, (base,), content)
+        metaclass: Any = type(base)
+        cls = metaclass(name, (base,), content)
         if "observables" not in vars(base):
             cls.observables = _observables(cls())
         _made[mark] = cls
@@ -307,7 +308,7 @@ def _print(what: Any, seen: dict[int, tuple[Any, str]], depth: int) -> str:
             h.update(_print(x, seen, depth + 1).encode())
     elif inspect.isfunction(what):
         around = inspect.getclosurevars(what) if what.__closure__ or what.__code__.co_names else None
-        parts = [what.__code__, what.__defaults__, what.__kwdefaults__]
+        parts: list[Any] = [what.__code__, what.__defaults__, what.__kwdefaults__]
         if around is not None:
             parts += [around.nonlocals, {k: v for k, v in around.globals.items() if not inspect.isclass(v)}]
         for x in parts:

@@ -167,7 +167,7 @@ class Table:
             value = stored[name].values[other]
             if name == "status_code":
                 value = self._code(statuses[int(value)])
-            place = tuple(slice(0, min(n, m)) for n, m in zip(target.shape[1:], np.shape(value), strict=True))
+            place: Any = tuple(slice(0, min(n, m)) for n, m in zip(target.shape[1:], np.shape(value), strict=True))
             target[(row, *place)] = value[place] if place else value
 
     def dataset(self, study: Study, status: str) -> xr.Dataset:

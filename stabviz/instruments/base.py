@@ -83,7 +83,8 @@ class Instrument(System, metaclass=_Wrapping):
         }
         if getattr(system.problem, "_stabviz_host", False):
             body["problem"] = _host_problem(cls)
-        return type(cls)(name, (cls,), body)
+        metaclass: Any = type(cls)
+        return metaclass(name, (cls,), body)
 
     @classmethod
     def own(cls, system: type[System]) -> Mapping[str, Any]:
@@ -161,6 +162,10 @@ class Instrument(System, metaclass=_Wrapping):
     def phase(self, problem: Any, state: Any) -> Any:
         """The wrapped System's."""
         return self.inner().phase(self.primal(problem), state["system"])
+
+    def touched(self, problem: Any, state: Any, touch: Callable[[Any, Any], Any]) -> Any:
+        """The state after a kick of the wrapped System: `touch(problem, state of the System)` is its state then."""
+        raise NotImplementedError(f"{type(self).__name__} must define touched(problem, state, touch)")
 
     def unit(self) -> tuple[str, str]:
         """What growth rates are counted in: ("per " unit of time, name of the time observable), or ("per step", "")."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,10 @@ class Lyapunov(Instrument):
 
     Source: Benettin, Galgani, Giorgilli and Strelcyn, Meccanica 15 (1980) 9; Shimada and Nagashima, Prog. Theor. Phys. 61 (1979) 1605.
     """
+
+    if TYPE_CHECKING:  # fields of the classes that `of` makes
+        lyapunov_count: int
+        lyapunov_spin_up: Any
 
     TANGENT: ClassVar[bool] = True
     OWN: ClassVar[Mapping[str, Any]] = {

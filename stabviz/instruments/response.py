@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,13 @@ class Response(Instrument):
     of the line through \((\ln\delta,\ln r)\). 1 is a linear response; above, the System answers a small kick with less than its
     share; 0: any kick does the same, as when a threshold is crossed.
     """
+
+    if TYPE_CHECKING:  # fields of the classes that `of` makes
+        response_of: str
+        response_smallest: Any
+        response_largest: Any
+        response_count: int
+        response_step: Any
 
     OWN: ClassVar[Mapping[str, Any]] = {
         "response_smallest": control(1e-4, bounds=(1e-14, 1e6), scale="log", at="start", label="smallest kick", doc="its length in phase"),

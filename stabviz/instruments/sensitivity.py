@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -22,6 +22,9 @@ class Sensitivity(Instrument):
     The tangent of problem, initial state, references and step together (forward mode): with \(x'=F(x,p(\theta),\theta)\) it
     carries \(s'=\partial_xF\,s+\partial_pF\,\dot p+\partial_\theta F\). Recorded as `d_NAME`. The noise is held fixed.
     """
+
+    if TYPE_CHECKING:  # fields of the classes that `of` makes
+        sensitivity_to: str
 
     TANGENT: ClassVar[bool] = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -35,6 +35,9 @@ class Spectrum(Instrument):
     frame 0 that of a step with noise of its own. States of up to 400 numbers are done densely (LAPACK), larger ones by products with
     vectors only (ARPACK's implicitly restarted Arnoldi method).
     """
+
+    if TYPE_CHECKING:  # fields of the classes that `of` makes
+        spectrum_count: int
 
     TANGENT: ClassVar[bool] = True
     OWN: ClassVar[Mapping[str, Any]] = {

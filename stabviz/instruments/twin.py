@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,13 @@ class Twin(Instrument):
     `separation_each`), `growth_rate` \(\ln(\delta/\delta_0)\) per unit of time since the kick, and the twin's single
     numbers as `NAME_twin`.
     """
+
+    if TYPE_CHECKING:  # fields of the classes that `of` makes
+        twin_of: str
+        twin_size: Any
+        twin_step: Any
+        twin_direction: str
+        twin_part: int
 
     OWN: ClassVar[Mapping[str, Any]] = {
         "twin_size": control(
