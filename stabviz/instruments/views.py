@@ -146,10 +146,13 @@ def sensitive(ds: xr.Dataset, most: int = 4) -> list[str]:
 
 def say_sensitivity(ds: xr.Dataset) -> str:
     """The derivatives at the moment."""
-    names = sensitive(ds)
-    if not names:
+    values = {n: float(ds[n].values[-1]) for n in sensitive(ds)}
+    there = [n for n, x in values.items() if np.isfinite(x)]
+    if not there:
         return "No single number of this system has a derivative here."
-    return "At the moment: " + ", ".join(f"{ds[n].attrs.get('long_name', n)} {_short(float(ds[n].values[-1]))}" for n in names[:3]) + "."
+    name = lambda n: ds[n].attrs.get("long_name", n)  # noqa: E731
+    lost = "; none here: " + ", ".join(name(n) for n in values if n not in there) if len(there) < len(values) else ""
+    return "At the moment: " + ", ".join(f"{name(n)} {_short(values[n])}" for n in there[:3]) + lost + "."
 
 
 def draw_response(ds: xr.Dataset) -> Any:

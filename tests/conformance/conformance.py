@@ -129,7 +129,7 @@ def alternatives(system: System) -> list[System]:
     found = [system]
     for name, spec in controls(system).items():
         if spec.static and spec.kind in ("bool", "choice"):
-            for value in other_values(spec, getattr(system, name))[:4]:
+            for value in other_values(spec, getattr(system, name))[:2]:
                 with contextlib.suppress(ControlError):
                     found.append(with_controls(system, **{name: value}))
     return found
