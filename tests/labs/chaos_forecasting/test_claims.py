@@ -146,7 +146,8 @@ def test_the_board_needs_its_order_and_its_numbers():
 
 
 def test_flows_are_drawn_by_a_seed_and_settings_are_in_bounds():
-    assert evidence.drawn(10) == evidence.drawn(10) and len(set(evidence.drawn(10))) == 10
+    assert evidence.drawn(40, lambda row: row["dimension"] == 3 and row["lambda1"] * row["period"] > 0.05) == evidence.DATA.axes["system"]
+    assert len(set(evidence.DATA.axes["system"])) == 40 and len(set(evidence.TUNED)) == 10
     for claim in LAB.claims:
         studies = claim.study.values() if isinstance(claim.study, dict) else [claim.study] if claim.study else []
         for one in studies:

@@ -16,14 +16,6 @@ from stabviz.labs.chaos.chaos_forecasting import forecasters, networks, tables
 from stabviz.plan import Intervention
 
 LAB = sv.lab("chaos_forecasting")
-SMALL = {"n_starts": 4, "reservoir_size": 100, "n_train": 400}
-STEPS = 160
-
-
-@pytest.fixture(scope="module")
-def race():
-    """A run with every step recorded: (Dataset, simulation at its end)."""
-    return carry_out(LAB.plan(steps=STEPS, frames=STEPS, **SMALL))
 
 
 @pytest.fixture(scope="module")
@@ -99,44 +91,44 @@ def test_mean_and_persistence(race, problem):
 def test_errors_and_valid_prediction_times_are_those_of_the_definition(race, problem):
     ds, _ = race
     std, unit = problem["models"]["std"], float(ds["rate"] * ds["sample_time"])
-    truth = ds["truth"].values
+    truth, steps = ds["truth"].values, ds.sizes["step"] - 1
     for m, start in ((0, 0), (1, 1), (2, 2), (3, 3), (4, 0), (5, 2)):
         y, f = truth[1:, start], ds["forecast"].values[1:, m, start]
         error, percent = twin.nrmse(y, f, std), twin.smape(y, f)
         np.testing.assert_allclose(ds["nrmse"].values[1:, m, start], error, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(ds["smape"].values[1:, m, start], percent, rtol=1e-9)
         left = 0 if twin.nrmse(truth[:1, start], ds["forecast"].values[:1, m, start], std)[0] > 0.4 else twin.first_above(error, 0.4)
-        np.testing.assert_allclose(ds["vpt_nrmse"].values[-1, m, start], min(left, STEPS) * unit)
-        np.testing.assert_allclose(ds["vpt_smape"].values[-1, m, start], min(twin.first_above(percent, 30), STEPS) * unit)
-    np.testing.assert_allclose(ds["lyapunov_time"].values, np.arange(STEPS + 1) * unit)
+        np.testing.assert_allclose(ds["vpt_nrmse"].values[-1, m, start], min(left, steps) * unit)
+        np.testing.assert_allclose(ds["vpt_smape"].values[-1, m, start], min(twin.first_above(percent, 30), steps) * unit)
+    np.testing.assert_allclose(ds["lyapunov_time"].values, np.arange(steps + 1) * unit)
     assert unit == pytest.approx(tables.rows()["Lorenz"]["lambda1"] * 1.5008 / 100, rel=1e-12)
 
 
-def test_a_turned_parameter_changes_the_truth_and_leaves_the_models(race):
-    ds, first = race
-    touched, simulation = carry_out(LAB.plan(steps=STEPS, frames=STEPS, interventions=[Intervention(20, "set", {"rho": 35.0})], **SMALL))
-    np.testing.assert_array_equal(touched["forecast"].values, ds["forecast"].values)
+def test_a_turned_parameter_changes_the_truth_and_leaves_the_models(race, touched):
+    (ds, first), (changed, simulation) = race, touched
+    np.testing.assert_array_equal(changed["forecast"].values, ds["forecast"].values)
+    np.testing.assert_array_equal(changed["truth"].values[:41], ds["truth"].values[:41])
     same = jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), simulation.carry.state["models"], first.carry.state["models"])
     assert all(jax.tree.leaves(same))
-    x = touched["truth"].values[40, 0]
+    x = changed["truth"].values[60, 0]
     want = twin.runge_kutta(lambda x: twin.lorenz(x, rho=35.0), x, float(ds["sample_time"]) / 10, 10)
-    np.testing.assert_allclose(touched["truth"].values[41, 0], want, rtol=1e-10)
+    np.testing.assert_allclose(changed["truth"].values[61, 0], want, rtol=1e-10)
 
 
-def test_a_kick_moves_the_truth_and_a_nudge_the_forecasters(race):
+def test_a_kick_moves_the_truth_and_a_nudge_the_forecasters(race, small):
     ds, _ = race
-    kicked = carry_out(LAB.plan(steps=60, frames=60, interventions=[Intervention(10, "kick", {"name": "kick", "size": 1e-3})], **SMALL))[0]
+    kicked = carry_out(LAB.plan(steps=60, frames=60, interventions=[Intervention(10, "kick", {"name": "kick", "size": 1e-3})], **small))[0]
     np.testing.assert_array_equal(kicked["forecast"].values, ds["forecast"].values[:61])
     moved = np.abs(kicked["truth"].values[11] - ds["truth"].values[11]) / 8
     assert 1e-5 < moved.max() < 1e-2
-    nudged = carry_out(LAB.plan(steps=60, frames=60, interventions=[Intervention(10, "kick", {"name": "nudge", "size": 1e-3})], **SMALL))[0]
+    nudged = carry_out(LAB.plan(steps=60, frames=60, interventions=[Intervention(10, "kick", {"name": "nudge", "size": 1e-3})], **small))[0]
     np.testing.assert_array_equal(nudged["truth"].values, ds["truth"].values[:61])
     off = np.abs(nudged["forecast"].values - ds["forecast"].values[:61])
     assert off[12, 4:].max() > 0 and off[:11].max() == 0 and off[:, :2].max() == 0
 
 
-def test_more_points_are_more_of_the_same_series():
-    runs = [carry_out(LAB.plan(steps=1, frames=1, **SMALL | {"n_train": n}))[1].problem["models"] for n in (100, 400)]
+def test_more_points_are_more_of_the_same_series(small):
+    runs = [carry_out(LAB.plan(steps=1, frames=1, **small | {"n_train": n}))[1].problem["models"] for n in (100, 400)]
     few, many = jax.tree.map(np.asarray, runs)
     raw = [m["center"] + m["scale"] * m["analog"] for m in (few, many)]
     np.testing.assert_allclose(raw[0], raw[1], rtol=1e-10, atol=1e-10)
@@ -176,8 +168,8 @@ def test_a_network_that_says_zero_predicts_no_change(kind):
         np.testing.assert_array_equal(networks.predict(kind, weights, jnp.ones(3), window), window[0])
 
 
-def test_a_network_is_trained_first_and_raced_then():
-    plan = LAB.plan(networks="mlp", steps=40, frames=4, **SMALL)
+def test_a_network_is_trained_first_and_raced_then(small):
+    plan = LAB.plan(networks="mlp", steps=40, frames=4, **small)
     (start,) = plan.needs.values()
     assert start.controls["n_train"] == 400 and start.controls["rho"] == 28
     trained, simulation = carry_out(start.replace(schedule=sv.Schedule(100, 10, "log")))

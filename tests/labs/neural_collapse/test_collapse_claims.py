@@ -212,8 +212,7 @@ def scheduler(tmp_path_factory):
     made.close()
 
 
-CHEAP = ("ufm_value", "tether_reduces", "tether_slope", "stacking", "block_spectrum", "attenuation",
-         "feature_vs_last_model", "push_gains")  # fmt: skip
+CHEAP = ("tether_reduces", "tether_slope", "stacking", "block_spectrum", "attenuation", "push_gains")  # fmt: skip
 
 
 @pytest.mark.parametrize("slug", CHEAP)

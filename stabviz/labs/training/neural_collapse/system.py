@@ -5,4 +5,4 @@ from .network import Layerwise, Network
 
 __all__ = ["SYSTEMS", "Blocks", "Flow", "Layerwise", "Network", "Stack", "Tether"]
 
-SYSTEMS = {"flow": Flow, "tether": Tether, "stack": Stack, "blocks": Blocks, "network": Network, "layerwise": Layerwise}
+SYSTEMS = {"flow": Flow, "tether": Tether, "network": Network, "stack": Stack, "layerwise": Layerwise, "blocks": Blocks}
