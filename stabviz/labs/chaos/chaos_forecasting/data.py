@@ -1,4 +1,4 @@
-"""The data of a race: one long trajectory, of which the first part is for training and points of the rest are starts."""
+"""The data of a race: one long trajectory, of which the first part is for training. Its end and points of the rest are starts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def made(flow: Flow, values: Mapping[str, Any], key: Array, *, n_train: Any, n_s
 
     `train` (MOST, d) and `rest` (starts, gap, d) as the forecasters see them (standardised, with noise); `shown` (MOST,), 1 at the last
     `n_train` points, which is what they are trained on; `center`, `scale` (d,) of those; `std` (d,) of the channels without noise;
-    `size` (d,) of the coordinates; `x` (starts, d) and `t` (starts,), where the race starts.
+    `size` (d,) of the coordinates; `x` (starts, d) and `t` (starts,), where the race starts: the first goes on where training ends, as
+    in the benchmark, start i where the first i rows of `rest` end.
     """
     each = gap(points_per_period)
     n = MOST + n_starts * each
@@ -65,7 +66,7 @@ def made(flow: Flow, values: Mapping[str, Any], key: Array, *, n_train: Any, n_s
     center, scale = _moments(seen[:MOST], shown)
     center, scale = jnp.where(standardize, center, 0.0), jnp.where(standardize, scale, 1.0)
     z = (seen - center[None]) / scale[None]
-    ends = MOST - 1 + each * jnp.arange(1, n_starts + 1)
+    ends = MOST - 1 + each * jnp.arange(n_starts)
     return {
         "train": z[:MOST], "shown": shown, "rest": z[MOST:].reshape(n_starts, each, z.shape[1]), "center": center, "scale": scale,
         "std": std, "size": jnp.maximum(jnp.std(xs, axis=0), LEAST), "x": xs[ends], "t": t + ends * (flow.period / points_per_period),

@@ -164,8 +164,7 @@ class Race(System):
         r, states = forecasters.drive(res, jnp.zeros(self.reservoir_size, z.dtype), z, shown)
 
         def context(r: Array, z: Array) -> tuple[Array, Array]:
-            r, _ = forecasters.drive(res, r, z, jnp.ones_like(z[:, 0]))
-            return r, r
+            return forecasters.drive(res, r, z, jnp.ones_like(z[:, 0]))[0], r
 
         _, rs = jax.lax.scan(context, r, made["rest"])
         models: dict[str, Any] = {
@@ -179,8 +178,8 @@ class Race(System):
             models["network"] = {"weights": trained["weights"], "scale": trained["scale"]}
         direction = random[own:].reshape(made["x"].shape)
         direction = direction / jnp.sqrt(jnp.mean(direction**2, -1, keepdims=True))
-        window = made["rest"][:, ::-1][:, : forecasters.LAGS]
-        return {"reservoir": res, "models": models, "x": made["x"], "t": made["t"], "r": rs, "window": window,
+        before = jnp.concatenate([z[None, -forecasters.LAGS :], made["rest"][:-1, -forecasters.LAGS :]])
+        return {"reservoir": res, "models": models, "x": made["x"], "t": made["t"], "r": rs, "window": before[:, ::-1],
                 "twin": made["x"] + TWIN * made["size"][None] * direction, "size": made["size"]}  # fmt: skip
 
     def init(self, problem: dict[str, Any], key: Array) -> dict[str, Any]:

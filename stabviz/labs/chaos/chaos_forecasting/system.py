@@ -9,7 +9,4 @@ __all__ = ["SYSTEMS", "Exponents", "Race"]
 
 FIRST = ("Lorenz", "Rossler", "Thomas", "Torus", "HyperRossler", "DoublePendulum")
 RACES = {name: race(name) for name in (*FIRST, *(name for name in table() if name not in FIRST))}
-SYSTEMS = {
-    **{name: RACES[name] for name in FIRST}, "exponents": Exponents, "training": trainer("Lorenz"),
-    **{name: made for name, made in RACES.items() if name not in FIRST},
-}  # fmt: skip
+SYSTEMS = {"Lorenz": RACES["Lorenz"], "exponents": Exponents, "training": trainer("Lorenz"), **RACES}
