@@ -34,7 +34,7 @@ log = logging.getLogger("stabviz")
 
 WINGS = {
     "training": "Training", "chaos": "Chaos", "galaxies": "Galaxies", "pde": "PDE",
-    "robustness": "Robustness", "topology": "Topology", "control": "Control", "generative": "Generative",
+    "robustness": "Robustness", "topology": "Topology", "control": "Control", "generative": "Generative", "own": "Your own",
 }  # fmt: skip
 
 
@@ -62,11 +62,17 @@ class Paper:
 
     @property
     def short(self) -> str:
-        """Authors and year, as cards show them."""
+        """Authors and year, as cards show them; nothing where there is no paper."""
+        if not self.title:
+            return ""
         names = [a.strip() for a in self.authors.replace(" and ", ",").split(",") if a.strip()]
         last = [n.split()[-1] for n in names]
         who = last[0] if len(last) == 1 else " and ".join(last) if len(last) == 2 else f"{last[0]} et al."
         return f"{who} {self.year}"
+
+
+NO_PAPER = Paper("", "", 0)
+"""Of a system of one's own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +201,7 @@ class Lab:
     pip installs (`{"sklearn": "scikit-learn"}`).
     """
 
-    def __init__(self, package: str, *, title: str, wing: str, tagline: str, paper: Paper, primary: Sequence[str] = (),
+    def __init__(self, package: str, *, title: str, wing: str, tagline: str, paper: Paper = NO_PAPER, primary: Sequence[str] = (),
                  presets: Mapping[str, Preset] | None = None, order: int = 100,
                  requires: Mapping[str, str] | None = None):  # fmt: skip
         self.package, self.title, self.wing, self.tagline, self.paper = package, title, wing, tagline, paper
@@ -439,9 +445,23 @@ def _found() -> dict[str, Lab]:
     return {lab.slug: lab for lab in sorted(found, key=place)}
 
 
+_offered: dict[str, Lab] = {}
+
+
+def offer(lab: Lab) -> Lab:
+    """Make a lab known in this process, in front of the others: one that is not installed."""
+    _offered[lab.slug] = lab
+    return lab
+
+
+def withdraw(slug: str) -> None:
+    """Forget a lab that was offered."""
+    _offered.pop(slug, None)
+
+
 def labs() -> dict[str, Lab]:
-    """All labs by slug, in gallery order: ours and those that other packages offer as entry points `stabviz.labs`."""
-    return dict(_found())
+    """All labs by slug, in gallery order: those offered in this process, ours, and those of other packages (`stabviz.labs`)."""
+    return {**_offered, **_found()} if _offered else dict(_found())
 
 
 def lab(slug: str) -> Lab:
@@ -450,5 +470,5 @@ def lab(slug: str) -> Lab:
     Raises:
         UnknownLab: there is none of that name; the message names the closest.
     """
-    found = _found()
+    found = labs()
     return found[_known(slug, found, "lab", "stabviz")]

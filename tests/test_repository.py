@@ -142,7 +142,7 @@ def test_what_is_declared_is_used(repository):
 LAYERS = (
     {"app", "report"},
     {"labs"},
-    {"lab", "reproduce"},
+    {"lab", "reproduce", "own", "generic_views"},
     {"instruments", "systems"},
     {"studies", "study_run", "remote", "table", "run", "scheduler", "store", "keeping"},
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import socket
 import sys
 import time
@@ -17,7 +18,8 @@ import panel as pn
 from stabviz.app import gallery, link, shell
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import TICK_MS, LabPage
-from stabviz.lab import UnknownLab, lab
+from stabviz.lab import UnknownLab, lab, offer
+from stabviz.own import OwnFile, lab_of
 from stabviz.scheduler import Scheduler, default_scheduler
 from stabviz.store import Store
 
@@ -29,9 +31,13 @@ def query() -> str:
     return "?" + urlencode(items) if items else ""
 
 
-def build(scheduler: Scheduler | None = None) -> Any:
-    """The page that this session asks for."""
+def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any:
+    """The page that this session asks for. `own`: a file of one's own, loaded again where it has changed."""
     calm()
+    if own is not None:
+        own.refresh()
+        if own.error:
+            return broken(own)
     arguments = pn.state.session_args or {}
     wanted = arguments.get("lab")
     if not wanted:
@@ -43,7 +49,26 @@ def build(scheduler: Scheduler | None = None) -> Any:
         return not_found(str(error))
     if found.missing:
         return not_found(found.missing)
-    return lab_page(found, scheduler or default_scheduler())
+    return lab_page(found, scheduler or default_scheduler(), own)
+
+
+def broken(own: OwnFile) -> Any:
+    """The page of a file that cannot be loaded; it becomes the lab's page when the file is saved and right."""
+    browser = Browser()
+    body = f'<div class="gal"><h1>{escape(own.path.name)} has an error</h1><p class="lead">{escape(own.error)}</p></div>'
+    template = shell.page(window_title="stabviz", body=body, browser=browser)
+    _reload_when_saved(own, browser)
+    return template
+
+
+def _reload_when_saved(own: OwnFile, browser: Browser) -> None:
+    version = own.version
+
+    def look() -> None:
+        if own.changed() or own.version != version:
+            browser.reload()
+
+    pn.state.add_periodic_callback(look, period=1000, start=True).log = False
 
 
 def not_found(sentence: str) -> Any:
@@ -52,14 +77,17 @@ def not_found(sentence: str) -> Any:
     return shell.page(window_title="stabviz", body=body, browser=Browser())
 
 
-def lab_page(found: Any, scheduler: Scheduler) -> Any:
+def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None) -> Any:
     """The page of a lab, with its timer."""
     browser = Browser()
+    if own is not None and found.slug in own.labs:
+        _reload_when_saved(own, browser)
     page = LabPage(found, query(), scheduler, browser)
     paper = found.paper
     venue = paper.venue.partition("(")[0].strip()
     when = venue if str(paper.year) in venue else f"{venue} {paper.year}".strip()
-    tagline = f"{escape(found.tagline.rstrip('.'))}. {escape(paper.short.rsplit(' ', 1)[0])}, {escape(when)}"
+    source = f" {escape(paper.short.rsplit(' ', 1)[0])}, {escape(when)}" if paper.title else ""
+    tagline = f"{escape(found.tagline.rstrip('.'))}.{source}"
     template = shell.page(
         found.title, tagline=tagline, description=found.tagline, browser=browser,
         left=[page.controls], middle=[page.notice, page.bar], views=page.stage.frames, dock=[page.scrubber],
@@ -76,10 +104,13 @@ def lab_page(found: Any, scheduler: Scheduler) -> Any:
     return template
 
 
-def serve(port: int, address: str, show: bool, store: Any, **options: Any) -> Any:
+def serve(port: int, address: str, show: bool, store: Any, of: Any = None, **options: Any) -> Any:
     """See `stabviz.app.serve`."""
+    own = OwnFile(of) if isinstance(of, str | os.PathLike) else None
+    if of is not None and own is None:
+        offer(lab_of(of))
     scheduler = default_scheduler() if store is None else Scheduler(store if isinstance(store, Store) else Store(store))
-    server = pn.serve({"/": lambda: build(scheduler)}, port=port, address=address, show=show, title="stabviz", **options)
+    server = pn.serve({"/": lambda: build(scheduler, own)}, port=port, address=address, show=show, title="stabviz", **options)
     if options.get("threaded") and port:
         _wait_for(port, address)
     return server

@@ -42,8 +42,9 @@ def theory_html(lab: Lab) -> str:
     paper = lab.paper
     address = f' <a href="{escape(paper.url)}">{escape(paper.url)}</a>' if paper.url else ""
     authors = paper.authors if isinstance(paper.authors, str) else ", ".join(paper.authors)
-    source = f"{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}"
-    return f'<article class="prose">{html}<p class="source">{source}</p></article>'
+    words = f"{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}"
+    source = f'<p class="source">{words}</p>' if paper.title else ""
+    return f'<article class="prose">{html}{source}</article>'
 
 
 class Parts:

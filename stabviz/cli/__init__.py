@@ -140,6 +140,7 @@ def _parser(words: Sequence[str]) -> _Parser:
     serving = command("serve", _serve, "serve the pages")
     for made in (going, sweeping, listing, copying, deleting, serving):
         made.add_argument("--store", metavar="URL", help="folder or address of the store")
+    serving.add_argument("file", metavar="FILE", nargs="?", help="a Python file with a System of your own, loaded again when it is saved")
     serving.add_argument("--port", metavar="N", default="5006", help="default 5006; 0 takes a free one")
     serving.add_argument("--address", metavar="HOST", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
     origin = "address at which visitors reach it, if it is another (may be repeated)"
@@ -200,13 +201,15 @@ def _serve(args: argparse.Namespace) -> int:
     port = whole(args.port, "port")
     if not 0 <= port < 2**16:
         raise Refused(f"port cannot be {port}: it takes a whole number from 0 to {2**16 - 1}.")
+    if args.file is not None and not os.path.isfile(args.file):
+        raise Refused(f"There is no file {args.file[:100]!r} to serve.")
     from ..app import serve
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)  # the address is seen at once, in a log too
     origins = {"websocket_origin": args.origin} if args.origin else {}
     try:
-        serve(port=port, address=args.address, show=args.show, store=args.store, **origins)
+        serve(args.file, port=port, address=args.address, show=args.show, store=args.store, **origins)
     except OSError as error:
         raise Refused(f"The server cannot listen at {args.address}, port {port}: {error.strerror or error}.") from None
     return OK

@@ -6,6 +6,7 @@ export function render({ model }) {
 
   model.on("query", () => { if (location.search !== model.query) history.replaceState({}, "", address(model.query)) })
   model.on("msg:custom", data => {
+    if (data.do === "reload") location.reload()
     if (data.do === "push") history.pushState({}, "", address(data.query))
     if (data.do === "copy") {
       const ok = navigator.clipboard?.writeText(data.text) ?? Promise.reject()

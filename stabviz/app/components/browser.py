@@ -40,6 +40,10 @@ class Browser(Component):
         self._send_msg({"do": "push", "query": query})
         self.query = query
 
+    def reload(self) -> None:
+        """Ask for the page again: what it shows has changed on disk."""
+        self._send_msg({"do": "reload"})
+
     def copy(self, text: str) -> None:
         """Copy a text; the event `copied` says whether the browser let us."""
         self._send_msg({"do": "copy", "text": text})
