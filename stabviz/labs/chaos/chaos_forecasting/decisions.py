@@ -16,10 +16,12 @@ KNOWN = {
 """Largest exponents: of the literature for Lorenz, Roessler and Nose-Hoover; of longer runs, with errors of their own, for the others."""
 LITERATURE = ("Lorenz", "Rossler", "NoseHoover")
 BOARD = {
-    "AR": 0.22, "NVAR 1, 2": 1.41, "NVAR 2, 2": 4.8, "NVAR 1, 3": 5.0, "NVAR 3, 2": 8.8, "NVAR 2, 3": 12.5, "ESN": 6.2,
-    "MLP": 2.7, "N-BEATS-like": 2.5, "neural ODE": 2.7,
+    "persistence": 0.06, "AR": 0.22, "analog": 0.60, "NVAR 1, 2": 1.41, "NVAR 2, 2": 4.8, "NVAR 1, 3": 5.0, "NVAR 3, 2": 8.8,
+    "NVAR 2, 3": 12.5, "ESN": 6.2, "MLP": 2.7, "N-BEATS-like": 2.5, "neural ODE": 2.7,
 }  # fmt: skip
-"""Valid prediction times by NRMSE on Lorenz, in Lyapunov times: medians of 20 starts of another program."""
+"""Valid prediction times by NRMSE on Lorenz, in Lyapunov times: medians of 20 starts of another program, after one training series."""
+SCATTER = "after other training series the analog lasts 0.6 to 1.5, AR 0.17 to 0.38; the expected 0.60 and 0.22 are of one series"
+"""Medians of 20 starts by a NumPy program of 24 training series: analog 0.97, standard deviation 0.25; AR 0.25 and 0.06."""
 NOISY = {
     "2, 3": (9.5, 7.4, 4.5, 2.1, 1.1), "ESN": (6.2, 6.1, 4.0, 2.3, 1.7), "1, 2": (1.4, 1.4, 1.3, 1.2, 0.8),
 }  # fmt: skip
@@ -154,7 +156,7 @@ def two_dozen(ds: xr.Dataset) -> Verdict:
 def board_values(board: xr.Dataset, networks: xr.Dataset | None = None) -> dict[str, float]:
     """Valid prediction times by NRMSE on Lorenz by method: medians over starts, means over data sets."""
     found = {f"NVAR {name}": float(lasts(board, "NVAR").sel(nvar=name).mean()) for name in board["nvar"].values}
-    found |= {name: float(lasts(board, name).mean()) for name in ("AR", "ESN")}
+    found |= {name: float(lasts(board, name).mean()) for name in ("persistence", "analog", "AR", "ESN")}
     if networks is not None:
         times = final(networks, "vpt_nrmse").median("start").isel(method=-1)
         for kind, name in (("mlp", "MLP"), ("nbeats", "N-BEATS-like"), ("node", "neural ODE")):
@@ -171,7 +173,8 @@ def board(board: xr.Dataset, networks: xr.Dataset) -> Verdict:
     words = ", ".join(f"{n} {v:.2g}" for n, v in sorted(found.items(), key=lambda item: item[1]))
     if outside:
         words += f"; outside: {', '.join(f'{n} × {off[n]:.2f}' for n in outside)}"
-    return Verdict(bool(order and not outside), words, max(max(r, 1 / r) for r in off.values()))
+    reason = SCATTER if outside and set(outside) <= {"analog", "AR"} else ""
+    return Verdict(bool(order and not outside), words, max(max(r, 1 / r) for r in off.values()), reason)
 
 
 def decorrelated(ds: xr.Dataset) -> Verdict:
