@@ -15,6 +15,7 @@ from stabviz.app.evidence import Evidence
 from stabviz.app.live import warm_up
 from stabviz.app.quiz import Quiz
 from stabviz.app.stage import Stage
+from stabviz.app.sweeping import Sweeper
 from stabviz.control import Control, ControlError
 from stabviz.job import RunError
 from stabviz.lab import Lab
@@ -51,6 +52,7 @@ class LabPage:
         self.claims = Claims(cards=self.evidence.cards(None))
         self.quiz = Quiz(self)
         self.bench = Bench(self)
+        self.sweeper = Sweeper(self)
         self.parts = tabs.Parts(self)
         self._listen()
         self._show_state()
@@ -455,6 +457,7 @@ class LabPage:
             if not self.scrubber.freeze and self.browser.awake and self.browser.seen:  # seen: the page has arrived there
                 self.stage.show(run)
             self.quiz.answer()
+        self.sweeper.tick()
         cards = self.evidence.cards(run)
         if cards != self.claims.cards:
             self.claims.cards = cards
@@ -505,6 +508,7 @@ class LabPage:
     def close(self) -> None:
         """The session is over."""
         self.evidence.close()
+        self.sweeper.close()
         self._detach_quietly()
 
     def _detach_quietly(self) -> None:

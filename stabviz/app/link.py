@@ -15,7 +15,7 @@ from stabviz.system import Schedule, Segment, controls
 OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live", "page", "q")
 """Words of the link that are not controls. A control of such a name is written with a dot in front."""
 
-TABS = (("live", "Live"), ("instruments", "Instruments"), ("theory", "Theory"), ("data", "Data"))
+TABS = (("live", "Live"), ("instruments", "Instruments"), ("sweep", "Sweep"), ("theory", "Theory"), ("data", "Data"))
 """The tabs of a lab's page: (word in the link, title)."""
 
 

@@ -65,11 +65,18 @@ class Parts:
     @property
     def panes(self) -> dict[str, list[Any]]:
         """Panel objects by tab."""
-        return {"instruments": [self._page.bench.cards], "theory": [self.theory], "data": [self.reproduce, self.download, self.summary]}
+        return {
+            "instruments": [self._page.bench.cards],
+            "sweep": [self._page.sweeper.card],
+            "theory": [self.theory],
+            "data": [self.reproduce, self.download, self.summary],
+        }
 
     def opened(self, slug: str) -> None:
         """A tab was opened: fill it."""
         self._open = slug
+        if slug == "sweep":
+            self._page.sweeper.show()
         if slug == "theory" and not self.theory.object:
             self.theory.object = theory_html(self._lab)
         self.changed()

@@ -124,7 +124,7 @@ def draw_sensitivity(ds: xr.Dataset) -> Any:
     ]
     low, high = _limits(*curves) if curves else (0.1, 10.0)
     low = max(low, high * 1e-12)
-    named = [ds[n].attrs.get("long_name", n).replace("derivative of ", "").rpartition(" by ")[0] for n in names]
+    named = [str(ds[n].attrs.get("long_name", n)).replace("derivative of ", "").rpartition(" by ")[0] for n in names]
     texts = [
         hv.Text(_end(ds, t), float(np.clip(_last(y), low, high)), name).opts(
             color=COLORS[CYCLE[i % len(CYCLE)]], text_align="right", text_font_size="11px", text_baseline="bottom"
@@ -150,7 +150,7 @@ def say_sensitivity(ds: xr.Dataset) -> str:
     there = [n for n, x in values.items() if np.isfinite(x)]
     if not there:
         return "No single number of this system has a derivative here."
-    name = lambda n: ds[n].attrs.get("long_name", n)  # noqa: E731
+    name = lambda n: str(ds[n].attrs.get("long_name", n))  # noqa: E731
     lost = "; none here: " + ", ".join(name(n) for n in values if n not in there) if len(there) < len(values) else ""
     return "At the moment: " + ", ".join(f"{name(n)} {_short(values[n])}" for n in there[:3]) + lost + "."
 

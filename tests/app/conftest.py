@@ -34,7 +34,7 @@ def opened(toy):
     patch = pytest.MonkeyPatch()
     build = main.lab_page
 
-    def watched(found, scheduler):
+    def watched(found, scheduler, own=None):
         template = build(found, scheduler)
         pages.append(weakref.ref(template.sv_page))
         return template

@@ -333,3 +333,28 @@ def test_an_instrument_is_put_on_and_taken_off(page: Page, url: str, quiet, seed
     page.get_by_role("region", name="Twin").get_by_role("button", name="Take it off").click()
     until(page, lambda: opened[-1]().run is not None and opened[-1]().run.plan.name == "toy")
     expect(page.get_by_text("Distance of the twins")).to_be_hidden()
+
+
+def test_a_sweep_fills_its_map_and_a_point_opens_its_run(page: Page, url: str, quiet, seed, opened) -> None:
+    open_page(page, url, f"{SHORT}&seed={seed}&tab=sweep")
+    page.get_by_label("Turn, from", exact=True).fill("0.5")
+    page.get_by_label("Turn, from", exact=True).press("Enter")
+    page.get_by_label("Turn, points", exact=True).fill("4")
+    page.get_by_label("Turn, points", exact=True).press("Enter")
+    expect(page.get_by_text("4 points, 200 steps")).to_be_visible()
+    page.get_by_role("button", name="Sweep", exact=True).click()
+    expect(page.get_by_text("Finished: it is in the store")).to_be_visible(timeout=60_000)
+    canvas = page.get_by_role("img", name="Mean position over rate")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": 64 + (box["width"] - 76) / 8, "y": box["height"] / 2})
+    until(page, lambda: opened[-1]().run is not None and opened[-1]().run.status == "finished")
+    run = opened[-1]().run
+    assert run.plan.controls["rate"] == 0.5 and run.plan.schedule.steps == 50
+    expect(page.get_by_role("tab", name="Live")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_range_that_a_control_does_not_take_is_told(page: Page, url: str, quiet, seed) -> None:
+    open_page(page, url, f"{SHORT}&seed={seed}&tab=sweep")
+    page.get_by_label("Turn, to", exact=True).fill("30")
+    page.get_by_label("Turn, to", exact=True).press("Enter")
+    expect(page.get_by_text("rate cannot be")).to_be_visible()

@@ -29,7 +29,7 @@ def served(tmp_path, monkeypatch, toy):
     parts: list[weakref.ref] = []
     build = main.lab_page
 
-    def watched(found, scheduler):
+    def watched(found, scheduler, own=None):
         template = build(found, scheduler)
         page = template.sv_page
         pages.append(weakref.ref(page))

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 FINE = dict.fromkeys((
-    "AtmosphericRegime", "BelousovZhabotinsky", "ExcitableCell", "FluidTrampoline", "ForcedVanDerPol", "InteriorSquirmer", "JerkCircuit",
-    "LiuChen", "Lorenz84", "MacArthur", "SprottMore", "SprottTorus", "Thomas", "ThomasLabyrinth", "YuWang",
-), 50)  # fmt: skip
-"""Runge-Kutta steps a sample at 100 samples a period where ten differ from eighty by more than 1e-5 standard deviations in a period."""
+    "BelousovZhabotinsky", "ExcitableCell", "FluidTrampoline", "ForcedVanDerPol", "JerkCircuit", "LiuChen", "Lorenz84",
+    "SanUmSrisuchinwong", "SprottMore", "SprottTorus", "Thomas", "YuWang",
+), 50) | {"AtmosphericRegime": 100, "MacArthur": 100, "ThomasLabyrinth": 100, "InteriorSquirmer": 400}  # fmt: skip
+"""Runge-Kutta steps a sample at 100 samples a period where ten are off by more than 1e-5 standard deviations in a period."""
 SUBSTEPS = 10
 WHOLE = {"CaTwoPlus": ("m", "n", "p"), "CaTwoPlusQuasiperiodic": ("m", "n", "p"), "CircadianRhythm": ("n",)}
 """Parameters that are exponents: whole numbers, not to be turned."""

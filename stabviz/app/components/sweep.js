@@ -1,0 +1,136 @@
+export function render({ model, el }) {
+  dress(model, el)
+  const send = sender(model)
+  const form = h("div", { class: "card pad sweepform" }), note = h("p", { class: "fine", role: "status" })
+  const go = h("button", { class: "btn main", type: "button", onclick: () => send(model.busy ? "stop" : "start") })
+  const title = h("h3"), canvas = h("canvas", { role: "img" }), legend = h("div", { class: "legend fine" }), says = h("p", { class: "fine says", role: "status" })
+  const slices = h("canvas", { class: "slices", "aria-hidden": "true" })
+  const card = h("div", { class: "card pad sweepmap" }, title, says, canvas, legend, slices)
+  el.replaceChildren(h("div", { class: "sweeper" }, h("div", {}, form, h("div", { class: "sweepgo" }, go, note)), card))
+  let at = null
+  const change = part => send("set", { setting: { ...model.setting, ...part } })
+  const pick = (value, options, on, name) => h("select", { class: "pick", "aria-label": name, onchange: e => on(e.target.value) },
+    options.map(([v, t]) => h("option", { value: v, selected: v === value }, t)))
+  const number = (key, name) => h("input", { class: "box", "aria-label": name, value: short(model.setting[key], 6), onchange: e => change({ [key]: e.target.value }) })
+  const axis = (a, words) => {
+    const s = model.setting, names = model.choices.map(c => [c.name, c.label])
+    const rows = [h("p", { class: "cap" }, words), pick(s[a], a === "y" ? [["", "nothing"], ...names] : names, v => change({ [a]: v }), words)]
+    if (s[a]) rows.push(h("div", { class: "sweeprange" }, "from", number(`${a}_low`, `${words}, from`), "to", number(`${a}_high`, `${words}, to`), "points", number(`${a}_n`, `${words}, points`)))
+    return h("div", { class: "group" }, rows)
+  }
+  const fill = () => {
+    const s = model.setting
+    form.replaceChildren(axis("x", "Turn"), axis("y", "And turn"), h("div", { class: "group" }, h("p", { class: "cap" }, "Look at"),
+      pick(s.show, model.shown.map(o => [o.name, o.label]), v => change({ show: v }), "Look at"),
+      pick(s.how, [["last", "at the end"], ["max", "its largest value"], ["min", "its smallest value"], ["ended", "how long it lasts"]], v => change({ how: v }), "Which value")))
+  }
+  const css = name => getComputedStyle(el).getPropertyValue(`--${name}`).trim() || "#888"
+  const dark = () => document.documentElement.dataset.theme === "dark"
+  const scale = () => {
+    const flat = (model.map.z || []).flat().filter(v => v !== null && isFinite(v))
+    if (!flat.length) return null
+    const low = Math.min(...flat), high = Math.max(...flat), log = low > 0 && high / low > 100
+    const t = v => high === low ? 0.5 : log ? Math.log(v / low) / Math.log(high / low) : (v - low) / (high - low)
+    return { low, high, log, t, color: v => model.ramp[Math.max(0, Math.min(model.ramp.length - 1, Math.floor(t(v) * model.ramp.length)))] }
+  }
+  const place = (v, list, log) => { // edges of the cell of an axis value, 0 to 1
+    const n = list.length, i = list.indexOf(v)
+    return [i / n, (i + 1) / n]
+  }
+  const box = { left: 64, right: 12, top: 8, bottom: 40 }
+  const draw = () => {
+    const m = model.map, ratio = devicePixelRatio || 1, width = card.clientWidth - 34
+    card.hidden = !m.z
+    if (!m.z || width < 60) return
+    const ny = m.y.length, nx = m.x.length, height = ny === 1 ? 260 : Math.min(460, Math.max(220, width * 0.6))
+    canvas.style.height = `${height}px`
+    canvas.width = width * ratio; canvas.height = height * ratio
+    const c = canvas.getContext("2d"), w = width - box.left - box.right, tall = height - box.top - box.bottom, s = scale()
+    c.scale(ratio, ratio)
+    c.font = "11px Inter, system-ui, sans-serif"
+    set(title, m.label)
+    const X = i => box.left + w * (i + 0.5) / nx
+    if (ny === 1) {
+      if (s) {
+        const Y = v => box.top + tall * (1 - 0.9 * s.t(v) - 0.05)
+        c.strokeStyle = css("stable"); c.lineWidth = 2; c.beginPath()
+        let pen = false
+        m.z[0].forEach((v, i) => { if (v === null) { pen = false; return } pen ? c.lineTo(X(i), Y(v)) : c.moveTo(X(i), Y(v)); pen = true })
+        c.stroke()
+        c.fillStyle = css("stable")
+        m.z[0].forEach((v, i) => { if (v !== null) { c.beginPath(); c.arc(X(i), Y(v), nx > 80 ? 1.5 : 3, 0, 7); c.fill() } })
+        c.fillStyle = css("soft"); c.textAlign = "right"
+        for (const v of [s.low, s.high]) c.fillText(short(v, 3), box.left - 8, Y(v) + 4)
+      }
+      c.fillStyle = css("lost")
+      m.lost[0].forEach((v, i) => { if (v) c.fillRect(X(i) - 2, box.top + tall - 6, 4, 6) })
+    } else {
+      const cw = w / nx, ch = tall / ny
+      m.z.forEach((row, j) => row.forEach((v, i) => {
+        const x = box.left + i * cw, y = box.top + (ny - 1 - j) * ch
+        c.fillStyle = v === null || !s ? css(m.lost[j][i] ? "lost" : "rule") : s.color(v)
+        c.fillRect(x, y, cw + 0.6, ch + 0.6)
+        if (m.lost[j][i]) { c.strokeStyle = css("ground"); c.lineWidth = 1; c.beginPath(); c.moveTo(x, y + ch); c.lineTo(x + cw, y); c.stroke() }
+      }))
+      c.fillStyle = css("soft"); c.textAlign = "right"
+      const every = Math.ceil(ny / 8)
+      m.y.forEach((v, j) => { if (j % every === 0) c.fillText(short(v, 3), box.left - 8, box.top + (ny - j - 0.5) * ch + 4) })
+      c.save(); c.translate(12, box.top + tall / 2); c.rotate(-Math.PI / 2); c.textAlign = "center"; c.fillText(m.y_label, 0, 0); c.restore()
+    }
+    c.fillStyle = css("soft"); c.textAlign = "center"
+    const each = Math.ceil(nx / Math.max(2, Math.floor(w / 70)))
+    m.x.forEach((v, i) => { if (i % each === 0) c.fillText(short(v, 3), X(i), height - 24) })
+    c.textAlign = "right"; c.fillText(m.x_label, width - box.right, height - 6)
+    legend.replaceChildren(...(s && ny > 1 ? [short(s.low, 3), h("span", { class: "rampbar", style: `background:linear-gradient(to right, ${model.ramp.join(",")})` }), short(s.high, 3), s.log ? "(logarithmic)" : ""] : []),
+      m.lost.flat().some(Boolean) ? h("span", { class: "bad" }, ny > 1 ? "  struck out: the run was lost" : "  red: the run was lost") : "")
+    canvas.setAttribute("aria-label", `${m.label} over ${m.x_label}${ny > 1 ? ` and ${m.y_label}` : ""}`)
+    cut()
+  }
+  const cut = () => { // the row and the column through the cell under the pointer
+    const m = model.map, s = scale(), ratio = devicePixelRatio || 1
+    slices.hidden = !at || !s || m.y.length < 2
+    if (slices.hidden) return
+    const width = card.clientWidth - 34, height = 90
+    slices.style.height = `${height}px`
+    slices.width = width * ratio; slices.height = height * ratio
+    const c = slices.getContext("2d"), half = width / 2
+    c.scale(ratio, ratio)
+    c.font = "11px Inter, system-ui, sans-serif"
+    const [i, j] = at
+    for (const [k, values, name] of [[0, m.z[j], m.x_label], [1, m.z.map(r => r[i]), m.y_label]]) {
+      const left = k * half + 8, w = half - 24, n = values.length
+      c.strokeStyle = css(k ? "edge" : "stable"); c.lineWidth = 1.5; c.beginPath()
+      let pen = false
+      values.forEach((v, q) => { if (v === null) { pen = false; return } const x = left + w * q / Math.max(n - 1, 1), y = 70 - 60 * s.t(v); pen ? c.lineTo(x, y) : c.moveTo(x, y); pen = true })
+      c.stroke()
+      c.fillStyle = css("soft"); c.fillText(`along ${name}`, left, 86)
+    }
+  }
+  const cell = e => {
+    const m = model.map
+    if (!m.z) return null
+    const r = canvas.getBoundingClientRect(), i = Math.floor((e.clientX - r.left - box.left) / (r.width - box.left - box.right) * m.x.length)
+    const j = m.y.length === 1 ? 0 : m.y.length - 1 - Math.floor((e.clientY - r.top - box.top) / (r.height - box.top - box.bottom) * m.y.length)
+    return i >= 0 && i < m.x.length && j >= 0 && j < m.y.length ? [i, j] : null
+  }
+  const words = () => {
+    const m = model.map
+    if (!m.z) return ""
+    if (!at) return "Press a point to open its run."
+    const [i, j] = at, v = m.z[j][i], where = `${m.x_label} ${short(m.x[i])}${m.y.length > 1 ? `, ${m.y_label} ${short(m.y[j])}` : ""}`
+    return `${where}: ${m.lost[j][i] ? "lost" : v === null ? "not there yet" : short(v)}. Press to open the run.`
+  }
+  canvas.addEventListener("pointermove", e => { const now = cell(e); if (String(now) !== String(at)) { at = now; set(says, words()); cut() } })
+  canvas.addEventListener("pointerleave", () => { at = null; set(says, words()); cut() })
+  canvas.addEventListener("click", e => { const c = cell(e); if (c) send("open", { i: c[0], j: c[1] }) })
+  const state = () => { set(note, model.note); set(go, model.busy ? "Stop" : "Sweep"); go.classList.toggle("main", !model.busy) }
+  fill(); state(); draw()
+  set(says, words())
+  model.on(["choices", "shown", "setting"], fill)
+  model.on(["note", "busy"], state)
+  model.on(["map", "ramp"], () => { draw(); set(says, words()) })
+  const watch = new ResizeObserver(draw)
+  watch.observe(card.parentElement)
+  document.addEventListener("stabviz:theme", () => setTimeout(draw, 50))
+  model.on("remove", () => watch.disconnect())
+}
