@@ -138,7 +138,8 @@ def test_decorrelated_reads_the_table_and_falls_where_errors_follow_the_exponent
 
 def test_the_board_needs_its_order_and_its_numbers():
     order = {"nvar": ["1, 2", "1, 3", "2, 2", "3, 2", "2, 3"]}
-    board = study(order, vpt_nrmse={"persistence": 0.06, "analog": 0.6, "AR": 0.22, "ESN": 6.2, "NVAR": np.array([1.41, 5.0, 4.8, 8.8, 12.5])})
+    nvar = np.array([1.41, 5.0, 4.8, 8.8, 12.5])
+    board = study(order, vpt_nrmse={"persistence": 0.06, "analog": 0.6, "AR": 0.22, "ESN": 6.2, "NVAR": nvar})
     nets = study({"networks": ["mlp", "nbeats", "node"]}, methods=[*METHODS, "net"], vpt_nrmse={"net": np.array([2.7, 2.5, 2.7])})
     assert decisions.board(board, nets).holds is True
     assert decisions.board(board, nets.assign(vpt_nrmse=nets["vpt_nrmse"] * 3)).holds is False

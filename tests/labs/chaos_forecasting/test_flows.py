@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import jax
@@ -76,6 +75,10 @@ def test_every_field_and_jacobian_is_the_packages(package, record_property):
     assert sorted(set(NAMES) - set(agree)) == [] and sorted(set(NAMES) - set(derivatives)) == []
 
 
+ROUGH = {"SprottMore": 3e-2, "InteriorSquirmer": 1e-3, "LiuChen": 1e-3}
+"""A field that jumps (a sign); one that is nearly singular at the wall; one of which the package's own methods differ by 2e-4."""
+
+
 def compare_trajectory(package, name, points=100):
     """Largest distance from the package's Radau trajectory over a period, in standard deviations."""
     flow = flows.flow(name)
@@ -101,18 +104,12 @@ def test_a_period_of_the_trajectory_is_the_packages(package, name):
 @pytest.mark.claims
 @pytest.mark.timeout(3600)
 def test_a_period_of_all_trajectories_is_the_packages(package, record_property):
-    away = {}
-    for name in NAMES:
-        try:
-            away[name] = compare_trajectory(package, name)
-        except Exception as failed:  # the package's own integration may give up
-            away[name] = math.nan
-            print(name, repr(failed)[:200])
-    for limit in (1e-6, 1e-4, 1e-3):
+    away = {name: compare_trajectory(package, name) for name in NAMES}
+    for limit in (1e-6, 1e-5, 1e-3):
         print(f"{sum(v < limit for v in away.values())} of 129 within {limit:g} standard deviations over a period")
         record_property(f"trajectories within {limit:g}", sum(v < limit for v in away.values()))
-    print({n: f"{v:.1e}" for n, v in away.items() if not v < 1e-4})
-    assert sum(v < 1e-3 for v in away.values()) >= 120
+    assert {name for name, v in away.items() if not v < 1e-5} <= set(ROUGH)
+    assert all(away[name] < limit for name, limit in ROUGH.items())
 
 
 def test_runge_kutta_is_of_fourth_order():
