@@ -52,7 +52,7 @@ def cases():
 
 
 each_lab = pytest.mark.parametrize("lab", LABS.values(), ids=list(LABS))
-each_system = pytest.mark.parametrize(("slug", "name"), cases())
+each_system = pytest.mark.parametrize(("slug", "name"), list(cases()))
 
 
 def test_every_lab_of_ours_is_found():
@@ -279,7 +279,7 @@ def pairs():
             yield pytest.param(LABS[slug], word, id=f"{slug}-{word}", marks=() if short else pytest.mark.claims)
 
 
-@pytest.mark.parametrize(("lab", "word"), pairs())
+@pytest.mark.parametrize(("lab", "word"), list(pairs()))
 def test_every_instrument_measures_it_or_says_why_not(lab, word):
     try:
         plan = short(lab, f"{word}:{lab.system_name()}")
