@@ -132,6 +132,21 @@ def test_the_package_is_not_imported_by_the_lab():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_threads_that_need_the_classes_at_once_share_them(monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    calls, parse = [], flows.ast.parse
+    monkeypatch.setattr(flows.ast, "parse", lambda text: (calls.append(1), parse(text))[1])
+    kept = flows.classes()
+    try:
+        flows._classes.cache_clear()
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: flows.classes(), range(8)))
+        assert len(calls) == 1 and all(f is found[0] for f in found) and found[0] is not kept
+    finally:
+        flows._classes.cache_clear()
+
+
 def test_without_the_package_the_message_says_what_to_do(monkeypatch):
     monkeypatch.setattr(flows.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(flows.MissingPackage, match="pip install dysts"):

@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ WHOLE = {"CaTwoPlus": ("m", "n", "p"), "CaTwoPlusQuasiperiodic": ("m", "n", "p")
 """Parameters that are exponents: whole numbers, not to be turned."""
 
 Parameters = Mapping[str, Any]
+_LOCK = threading.Lock()
 
 
 class MissingPackage(ImportError):
@@ -61,9 +63,14 @@ class _Flow:
         return self._rhs(*X, t, *self.param_list)
 
 
-@functools.cache
 def classes() -> dict[str, Any]:
     """The package's classes over `jax.numpy`."""
+    with _LOCK:  # jobs trace in threads; a cache alone lets two of them parse at once, on which Python 3.11 fails
+        return _classes()
+
+
+@functools.cache
+def _classes() -> dict[str, Any]:
     import jax.numpy as jnp
 
     tree = ast.parse((folder() / "flows.py").read_text(encoding="utf-8"))
