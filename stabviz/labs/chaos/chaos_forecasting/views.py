@@ -10,7 +10,7 @@ import xarray as xr
 
 from stabviz.lab import View
 
-from . import atlas
+from . import atlas_views as atlas
 from .decisions import number, twin_slope
 from .drawing import apart, color, dots, label, line, positive, span, time_axis, unit, uprights
 from .scores import VALID_NRMSE, VALID_SMAPE
