@@ -8,7 +8,8 @@ export function render({ model, el }) {
   const card = h("div", { class: "card pad sweepmap" }, title, says, canvas, legend, slices)
   el.replaceChildren(h("div", { class: "sweeper" }, h("div", {}, form, h("div", { class: "sweepgo" }, go, note)), card))
   let at = null
-  const change = part => send("set", { setting: { ...model.setting, ...part } })
+  let mine = { ...model.setting } // what was typed last: an answer on its way must not take it back
+  const change = part => { mine = { ...mine, ...part }; send("set", { setting: mine }) }
   const pick = (value, options, on, name) => h("select", { class: "pick", "aria-label": name, onchange: e => on(e.target.value) },
     options.map(([v, t]) => h("option", { value: v, selected: v === value }, t)))
   const number = (key, name) => h("input", { class: "box", "aria-label": name, value: short(model.setting[key], 6), onchange: e => change({ [key]: e.target.value }) })
@@ -126,7 +127,7 @@ export function render({ model, el }) {
   const state = () => { set(note, model.note); set(go, model.busy ? "Stop" : "Sweep"); go.classList.toggle("main", !model.busy) }
   fill(); state(); draw()
   set(says, words())
-  model.on(["choices", "shown", "setting"], fill)
+  model.on(["choices", "shown", "setting"], () => { if (send.fresh()) { mine = { ...model.setting }; fill() } })
   model.on(["note", "busy"], state)
   model.on(["map", "ramp"], () => { draw(); set(says, words()) })
   const watch = new ResizeObserver(draw)

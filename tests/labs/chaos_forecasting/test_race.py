@@ -168,6 +168,7 @@ def test_a_network_that_says_zero_predicts_no_change(kind):
         np.testing.assert_array_equal(networks.predict(kind, weights, jnp.ones(3), window), window[0])
 
 
+@pytest.mark.claims
 def test_a_network_is_trained_first_and_raced_then(small):
     plan = LAB.plan(networks="mlp", steps=40, frames=4, **small)
     (start,) = plan.needs.values()
