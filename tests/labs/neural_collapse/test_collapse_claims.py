@@ -212,7 +212,7 @@ def scheduler(tmp_path_factory):
     made.close()
 
 
-CHEAP = ("tether_slope", "stacking", "attenuation")  # fmt: skip
+CHEAP = ("stacking", "attenuation")  # fmt: skip
 
 
 @pytest.mark.parametrize("slug", CHEAP)

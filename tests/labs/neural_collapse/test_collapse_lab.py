@@ -84,6 +84,7 @@ def test_views_only_use_the_colours_of_the_page(runs):
                             assert value in COLORS.values(), (view.slug, name, value)
 
 
+@pytest.mark.claims
 def test_the_picture_of_the_frame_forms(runs):
     """At the end of the flow the class means of the picture lie on the corners drawn behind them, and the arrows point at them."""
     ds = carry_out(LAB.plan(preset="collapse"))[0]
