@@ -60,8 +60,7 @@ class Lyapunov(Instrument):
         return {
             "system": state, "rows": rows, "total": nothing, "block": nothing,
             "blocks": jnp.zeros((BLOCKS, self.lyapunov_count), rows.dtype), "full": jnp.int32(0), "length": jnp.int32(1),
-            "inside": jnp.int32(0), "counted": jnp.int32(0), "since": self.clock(problem, state, 0).astype(rows.dtype),
-            "until": self.clock(problem, state, 0).astype(rows.dtype),
+            "inside": jnp.int32(0), "counted": jnp.int32(0), "k": jnp.int32(0), "since": self.clock(problem, state, 0).astype(rows.dtype),
         }  # fmt: skip
 
     def step(self, problem: Any, state: dict[str, Any], key: Array, k: Array) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -69,15 +68,16 @@ class Lyapunov(Instrument):
         system = self.inner()
         new, aux, rows = push(system, problem, state["system"], key, k, state["rows"])
         rows, growth = measured(system, problem, new, rows)
-        counts = k >= self.lyapunov_spin_up
-        now = self.clock(problem, new, k + 1).astype(state["since"].dtype)
-        out = {"system": new, "rows": rows, "since": jnp.where(counts, state["since"], now), "until": now}
-        return out | added({name: state[name] for name in SUMS}, growth, counts), aux
+        here = jnp.asarray(k + 1, jnp.int32)
+        clock = lambda: self.clock(problem, new, here).astype(state["since"].dtype)  # noqa: E731
+        since = jax.lax.cond(here == self.lyapunov_spin_up, clock, lambda: state["since"])
+        sums = added({name: state[name] for name in SUMS}, growth, k >= self.lyapunov_spin_up)
+        return {"system": new, "rows": rows, "since": since, "k": here} | sums, aux
 
     def observe(self, problem: Any, state: dict[str, Any]) -> dict[str, Any]:
         """The System's frame and the exponents so far; NaN before the first step that counts."""
-        span = state["until"] - state["since"]
-        elapsed = jnp.where(span > 0, span, jnp.nan)
+        span = self.clock(problem, state["system"], state["k"]).astype(state["since"].dtype) - state["since"]
+        elapsed = jnp.where(state["counted"] > 0, span, jnp.nan)
         full = state["full"].astype(elapsed.dtype)
         used = (jnp.arange(BLOCKS) < state["full"])[:, None]
         mean = jnp.sum(jnp.where(used, state["blocks"], 0), axis=0) / jnp.maximum(full, 1)

@@ -77,8 +77,8 @@ class Response(Instrument):
         """The original, and its copies; kicked at once where the kick comes after step 0."""
         state = self.inner().init(problem, key)
         problem = self.begun(problem, state)
-        copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.response_count, *x.shape)), state)
-        return self._kick_now(problem, {"system": state, "copies": copies, "key": jax.random.fold_in(key, 0x3C)}, jnp.int32(0))
+        start = self._together({"system": state, "key": jax.random.fold_in(key, 0x3C)})
+        return self._kick_now(problem, start, jnp.int32(0))
 
     def step(self, problem: Any, state: dict[str, Any], key: Array, k: Array) -> tuple[dict[str, Any], dict[str, Any]]:
         """A step of the original and of the copies, under the same key."""
@@ -89,16 +89,18 @@ class Response(Instrument):
 
     def _kick_now(self, problem: Any, state: dict[str, Any], k: Array) -> dict[str, Any]:
         """The copies on the original before step `response_step`, off it at that step."""
-        system, at, before = self.inner(), k == self.response_step, k < self.response_step
-        direction = random_direction(system, problem, state["system"], state["key"])
-        moved = jax.vmap(lambda size: kicked(system, problem, state["system"], direction, size))(self._sizes())
+        system = self.inner()
 
-        def put(original: Any, new: Any, old: Any) -> Any:
-            if jnp.issubdtype(old.dtype, jax.dtypes.prng_key):
-                return old
-            return jnp.where(before, original[None], jnp.where(at, new, old))
+        def kick(now: dict[str, Any]) -> dict[str, Any]:
+            direction = random_direction(system, problem, now["system"], now["key"])
+            copies = jax.vmap(lambda size: kicked(system, problem, now["system"], direction, size))(self._sizes())
+            return now | {"copies": copies}
 
-        return {**state, "copies": jax.tree.map(put, state["system"], moved, state["copies"])}
+        return jax.lax.switch(jnp.sign(k - self.response_step) + 1, (lambda now: self._together(now), kick, lambda now: now), state)
+
+    def _together(self, state: dict[str, Any]) -> dict[str, Any]:
+        """All copies on the original."""
+        return state | {"copies": jax.tree.map(lambda x: jnp.broadcast_to(x, (self.response_count, *x.shape)), state["system"])}
 
     def observe(self, problem: Any, state: dict[str, Any]) -> dict[str, Any]:
         """The System's frame, the responses and their slope."""

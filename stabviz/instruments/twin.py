@@ -104,11 +104,11 @@ class Twin(Instrument):
         system, first = self.inner(), self.primal(problem)
         state = system.init(first, key)
         first = self.begun(first, state)
-        now = self.clock(first, state, 0)
-        out = {"system": state, "now": now, "twin": self._other().init(self._second(problem), key) if self._apart else state}
+        out = {"system": state, "twin": self._other().init(self._second(problem), key) if self._apart else state}
         if self.twin_of != "kick":
             return out
-        out |= {"key": jax.random.fold_in(key, 0x2B), "kicked": now, "size": jnp.ones_like(now)}
+        never = jnp.full((), jnp.inf, jnp.result_type(float))
+        out |= {"key": jax.random.fold_in(key, 0x2B), "k": jnp.int32(0), "kicked": never, "size": never}
         if self.twin_direction == "leading":
             out["rows"] = rows_of(system, first, state, out["key"], 1)
         return self._kick_now(first, out, jnp.int32(0))
@@ -123,24 +123,25 @@ class Twin(Instrument):
             out["system"], aux = stepped(system, first, state["system"], key, k)
         other = jax.random.fold_in(key, 0x2B) if self.twin_of == "noise" else key
         out["twin"], _ = stepped(self._other(), self._second(problem), state["twin"], other, k)
-        out["now"] = self.clock(first, out["system"], k + 1).astype(state["now"].dtype)
-        return (self._kick_now(first, out, k + 1) if self.twin_of == "kick" else out), aux
+        return (self._kick_now(first, out, jnp.asarray(k + 1, jnp.int32)) if self.twin_of == "kick" else out), aux
 
     def _kick_now(self, problem: Any, state: dict[str, Any], k: Array) -> dict[str, Any]:
         """The state with the twin on the original before step `twin_step`, off it at that step, and its own from then on."""
-        at, before = k == self.twin_step, k < self.twin_step
         system = self.inner()
-        length = norm(system.phase(problem, state["system"]))
-        size = self.twin_size * jnp.where(length > 0, length, 1)
-        if "rows" in state:
-            direction = ravel_pytree(floats(state["system"])[0])[1](state["rows"][0])
-        else:
-            direction = random_direction(system, problem, state["system"], state["key"], self.twin_part)
-        moved = kicked(system, problem, state["system"], direction, size)
-        put = lambda o, m, t: _choose(before, o, _choose(at, m, t))  # noqa: E731
-        twin = jax.tree.map(put, state["system"], moved, state["twin"])
-        since = jnp.where(before | at, state["now"], state["kicked"])
-        return {**state, "twin": twin, "kicked": since, "size": jnp.where(at, size.astype(state["size"].dtype), state["size"])}
+
+        def kick(now: dict[str, Any]) -> dict[str, Any]:
+            length = norm(system.phase(problem, now["system"]))
+            size = self.twin_size * jnp.where(length > 0, length, 1)
+            if "rows" in now:
+                direction = ravel_pytree(floats(now["system"])[0])[1](now["rows"][0])
+            else:
+                direction = random_direction(system, problem, now["system"], now["key"], self.twin_part)
+            twin = kicked(system, problem, now["system"], direction, size)
+            at = self.clock(problem, now["system"], k)
+            return now | {"twin": twin, "kicked": at.astype(now["kicked"].dtype), "size": size.astype(now["size"].dtype)}
+
+        together = lambda now: now | {"twin": now["system"]}  # noqa: E731
+        return jax.lax.switch(jnp.sign(k - self.twin_step) + 1, (together, kick, lambda now: now), state | {"k": k})
 
     def observe(self, problem: Any, state: dict[str, Any]) -> dict[str, Any]:
         """The System's frame, the twin's single numbers, and how far apart they are."""
@@ -154,17 +155,10 @@ class Twin(Instrument):
         if self.members is not None:
             out["separation_each"] = each
         if self.twin_of == "kick":
-            span = state["now"] - state["kicked"]
+            span = self.clock(first, state["system"], state["k"]) - state["kicked"]
             out["growth_rate"] = jnp.log(norm(gap) / state["size"]) / jnp.where(span > 0, span, jnp.nan)
         return out
 
     def touched(self, problem: Any, state: dict[str, Any], touch: Any) -> dict[str, Any]:
         """A kick moves both, under the same key: what differs stays what differs."""
         return {**state, "system": touch(self.primal(problem), state["system"]), "twin": touch(self._second(problem), state["twin"])}
-
-
-def _choose(flag: Array, new: Any, old: Any) -> Any:
-    """`new` where the flag is true; what is no array of numbers is the same in both."""
-    if not hasattr(old, "dtype") or jnp.issubdtype(old.dtype, jax.dtypes.prng_key):
-        return old
-    return jnp.where(flag, new, old)
