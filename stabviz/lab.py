@@ -17,7 +17,6 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .colors import COLORS as COLORS
 from .view import View as View
 
 if TYPE_CHECKING:

@@ -13,14 +13,6 @@ from stabviz.instruments import INSTRUMENTS
 if TYPE_CHECKING:
     from stabviz.app.lab_page import LabPage
 
-TITLES = {
-    "twin": ("Twin", "A copy under the same noise that differs in one thing: a kick, other noise, a control. How far do they part?"),
-    "lyapunov": ("Lyapunov exponents", "The rates at which small differences grow or die, from tangent vectors carried along."),
-    "sensitivity": ("Sensitivity", "The derivative of everything that is observed by one control, along the run."),
-    "response": ("Response", "The same kick at many sizes: is the answer in proportion? It needs no derivative."),
-    "spectrum": ("Eigenvalues", "Those of the derivative of the step, at every tenth frame: which modes grow now?"),
-}  # fmt: skip
-
 
 class Bench:
     """What the tab shows and does, for one page."""
@@ -35,13 +27,13 @@ class Bench:
         """Show which instruments are at work, and which cannot be."""
         *on, base = self._page.state.system.split(":")
         items = []
-        for word, (title, doc) in TITLES.items():
+        for word, instrument in INSTRUMENTS.items():
             try:
-                INSTRUMENTS[word].of(self._page.lab.system_class(base))
+                instrument.of(self._page.lab.system_class(base))
                 why = ""
             except ControlError as error:
                 why = str(error)
-            items.append({"word": word, "title": title, "doc": doc, "why": why})
+            items.append({"word": word, "title": instrument.TITLE, "doc": instrument.SAYS, "why": why})
         self.cards.param.update(items=items, at_work=on)
 
     def take(self, word: str) -> None:

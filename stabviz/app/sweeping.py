@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stabviz.app import figures, link
-from stabviz.app.components.sweep import Sweep
+from stabviz.app.components import Sweep
 from stabviz.app.palette import tokens
 from stabviz.colors import ramp
 from stabviz.control import Control, ControlError

@@ -53,6 +53,9 @@ class Instrument(System, metaclass=_Wrapping):
     SYSTEM: ClassVar[type[System]]
     OWN: ClassVar[Mapping[str, Any]] = {}
     SEEN: ClassVar[Mapping[str, Observable]] = {}
+    TITLE: ClassVar[str] = ""
+    SAYS: ClassVar[str] = ""
+    """What it measures, in one line."""
     TANGENT: ClassVar[bool] = False
     """Whether it needs the derivative of the step."""
 

@@ -33,6 +33,8 @@ class Lyapunov(Instrument):
         lyapunov_count: int
         lyapunov_spin_up: Any
 
+    TITLE: ClassVar[str] = "Lyapunov exponents"
+    SAYS: ClassVar[str] = "The rates at which small differences grow or die, from tangent vectors carried along."
     TANGENT: ClassVar[bool] = True
     OWN: ClassVar[Mapping[str, Any]] = {
         "lyapunov_count": control(1, bounds=(1, 64), label="exponents", doc="how many exponents, the largest first"),

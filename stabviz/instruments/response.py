@@ -28,6 +28,8 @@ class Response(Instrument):
         response_count: int
         response_step: Any
 
+    TITLE: ClassVar[str] = "Response"
+    SAYS: ClassVar[str] = "The same kick at many sizes: is the answer in proportion? It needs no derivative."
     OWN: ClassVar[Mapping[str, Any]] = {
         "response_smallest": control(1e-4, bounds=(1e-14, 1e6), scale="log", at="start", label="smallest kick", doc="its length in phase"),
         "response_largest": control(1e-1, bounds=(1e-14, 1e6), scale="log", at="start", label="largest kick", doc="its length in phase"),

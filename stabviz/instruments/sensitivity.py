@@ -26,6 +26,8 @@ class Sensitivity(Instrument):
     if TYPE_CHECKING:  # fields of the classes that `of` makes
         sensitivity_to: str
 
+    TITLE: ClassVar[str] = "Sensitivity"
+    SAYS: ClassVar[str] = "The derivative of everything that is observed by one control, along the run."
     TANGENT: ClassVar[bool] = True
 
     @classmethod

@@ -39,6 +39,8 @@ class Spectrum(Instrument):
     if TYPE_CHECKING:  # fields of the classes that `of` makes
         spectrum_count: int
 
+    TITLE: ClassVar[str] = "Eigenvalues"
+    SAYS: ClassVar[str] = "Those of the derivative of the step, at every tenth frame: which modes grow now?"
     TANGENT: ClassVar[bool] = True
     OWN: ClassVar[Mapping[str, Any]] = {
         "spectrum_count": control(8, bounds=(1, 100), label="eigenvalues", doc="how many, the largest in modulus first"),

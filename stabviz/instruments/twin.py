@@ -36,6 +36,8 @@ class Twin(Instrument):
         twin_direction: str
         twin_part: int
 
+    TITLE: ClassVar[str] = "Twin"
+    SAYS: ClassVar[str] = "A copy under the same noise that differs in one thing: a kick, other noise, a control. How far do they part?"
     OWN: ClassVar[Mapping[str, Any]] = {
         "twin_size": control(
             1e-4, bounds=(1e-14, 10.0), scale="log", symbol=r"\delta_0", at="start", label="size of the difference",

@@ -26,17 +26,12 @@ export function render({ model, el }) {
       pick(s.how, [["last", "at the end"], ["max", "its largest value"], ["min", "its smallest value"], ["ended", "how long it lasts"]], v => change({ how: v }), "Which value")))
   }
   const css = name => getComputedStyle(el).getPropertyValue(`--${name}`).trim() || "#888"
-  const dark = () => document.documentElement.dataset.theme === "dark"
   const scale = () => {
     const flat = (model.map.z || []).flat().filter(v => v !== null && isFinite(v))
     if (!flat.length) return null
     const low = Math.min(...flat), high = Math.max(...flat), log = low > 0 && high / low > 100
     const t = v => high === low ? 0.5 : log ? Math.log(v / low) / Math.log(high / low) : (v - low) / (high - low)
     return { low, high, log, t, color: v => model.ramp[Math.max(0, Math.min(model.ramp.length - 1, Math.floor(t(v) * model.ramp.length)))] }
-  }
-  const place = (v, list, log) => { // edges of the cell of an axis value, 0 to 1
-    const n = list.length, i = list.indexOf(v)
-    return [i / n, (i + 1) / n]
   }
   const box = { left: 64, right: 12, top: 8, bottom: 40 }
   const draw = () => {
@@ -132,6 +127,7 @@ export function render({ model, el }) {
   model.on(["map", "ramp"], () => { draw(); set(says, words()) })
   const watch = new ResizeObserver(draw)
   watch.observe(card.parentElement)
-  document.addEventListener("stabviz:theme", () => setTimeout(draw, 50))
-  model.on("remove", () => watch.disconnect())
+  const repaint = () => setTimeout(draw, 50)
+  document.addEventListener("stabviz:theme", repaint)
+  model.on("remove", () => { watch.disconnect(); document.removeEventListener("stabviz:theme", repaint) })
 }

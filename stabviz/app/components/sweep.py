@@ -6,7 +6,7 @@ Parameters
     setting   {"x", "x_low", "x_high", "x_n", "y", "y_low", ..., "show", "how"}; y "" for one axis
     note      the budget before it starts, the progress while it runs, one sentence
     busy      whether it runs
-    map       {"x": [...], "y": [...], "z": [[number or null]], "lost": [[0 or 1]], "label", "x_label", "y_label", "x_log", "y_log"}
+    map       {"x": [...], "y": [...], "z": [[number or null]], "lost": [[0 or 1]], "label", "x_label", "y_label"}
     ramp      colours from low to high
 Events
     set(setting)  start()  stop()  open(i, j): the run of a cell
