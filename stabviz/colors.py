@@ -13,6 +13,9 @@ COLORS = {
 """Light theme: `stable` contracts and holds, `lost` grows and fails, `edge` is on the border, `faint` is undecided; `second` to
 `fifth` tell further things apart."""
 
+CYCLE = ("stable", "lost", "edge", "second", "third", "fourth", "fifth", "soft")
+"""For several things of one kind, one after the other."""
+
 RAMPS = {
     "diverging": ("stable", "rule", "lost"),  # contracts, neither, grows
     "sequential": ("rule", "stable"),

@@ -9,7 +9,8 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from .colors import COLORS, ramp
+from .colors import COLORS, CYCLE, ramp
+from .instruments.growth import times
 from .system import Observable
 from .view import View
 
@@ -17,7 +18,6 @@ hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
 
 MOST = 8
 """Observables that get a view."""
-CYCLE = ("stable", "lost", "edge", "second", "third", "fourth", "fifth", "soft")
 
 
 def views_of(observables: Mapping[str, Observable]) -> tuple[View, ...]:
@@ -30,13 +30,6 @@ def views_of(observables: Mapping[str, Observable]) -> tuple[View, ...]:
         if kind == "vector" and not any(v.slug == "portrait" for v in made):
             made.append(_portrait(name, o))
     return tuple(made)
-
-
-def times(ds: xr.Dataset) -> tuple[np.ndarray, str]:
-    """(the run's own time where it has one, else its steps; label of the axis)."""
-    name = next((str(n) for n, c in ds.coords.items() if n != "step" and c.dims == ("step",) and not str(n).startswith("control_")), "step")
-    unit = ds[name].attrs.get("units", "1")
-    return np.asarray(ds[name].values, float), ds[name].attrs.get("long_name", name) + (f" [{unit}]" if unit not in ("", "1") else "")
 
 
 def _range(values: np.ndarray, room: float = 0.08) -> tuple[float, float]:

@@ -148,7 +148,7 @@ LAYERS = (
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks"},
     {"plan"},
     {"system"},
-    {"control", "numerics", "colors", "view"},
+    {"control", "numerics", "colors", "view", "drawing"},
 )
 EVERYWHERE = {"__init__", "__main__", "cli"}
 

@@ -22,10 +22,11 @@ class Growth(NamedTuple):
     """Why there is none, if there is none."""
 
 
-def times(ds: xr.Dataset) -> np.ndarray:
-    """The run's own time where it has one, else its steps. Shape (step,)."""
+def times(ds: xr.Dataset) -> tuple[np.ndarray, str]:
+    """The run's own time where it has one, else its steps, shape (step,); and what it is called, with its unit."""
     name = next((str(n) for n, c in ds.coords.items() if n != "step" and c.dims == ("step",) and not str(n).startswith("control_")), "step")
-    return np.asarray(ds[name].values, float)
+    unit = ds[name].attrs.get("units", "1")
+    return np.asarray(ds[name].values, float), ds[name].attrs.get("long_name", name) + (f" [{unit}]" if unit not in ("", "1") else "")
 
 
 def growth(ds: xr.Dataset, start: float | None = None, end: float | None = None) -> Growth:
@@ -34,7 +35,7 @@ def growth(ds: xr.Dataset, start: float | None = None, end: float | None = None)
     The window ends where the separation first comes within a factor 10 of the largest one, if it has grown by more than a factor
     100 at all; `start` and `end` put it elsewhere.
     """
-    t, d = times(ds), np.asarray(ds["separation"].values, float)
+    (t, _), d = times(ds), np.asarray(ds["separation"].values, float)
     good = np.isfinite(d) & (d > 0)
     if not good.any():
         return Growth(np.nan, np.nan, np.nan, np.nan, "the twins are not apart")

@@ -8,33 +8,16 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from stabviz.colors import COLORS
+from stabviz.colors import COLORS, CYCLE
+from stabviz.drawing import SIZE, positive, span
 from stabviz.view import View
 
 from .growth import growth, times
 
-hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
-
-CYCLE = ("stable", "lost", "edge", "second", "third", "fourth", "fifth", "soft")
-
-
-def _time_axis(ds: xr.Dataset) -> tuple[np.ndarray, str]:
-    """(times, label of the axis)."""
-    t = times(ds)
-    name = next((str(n) for n, c in ds.coords.items() if n != "step" and c.dims == ("step",) and not str(n).startswith("control_")), "step")
-    unit = ds[name].attrs.get("units", "1")
-    return t, ds[name].attrs.get("long_name", name) + (f" [{unit}]" if unit not in ("", "1") else "")
-
-
-def _positive(x: Any) -> np.ndarray:
-    x = np.asarray(x, float)
-    return np.where(np.isfinite(x) & (x > 0), x, np.nan)
-
 
 def _limits(*values: Any, margin: float = 1.5) -> tuple[float, float]:
-    every = np.concatenate([np.ravel(_positive(v)) for v in values])
-    every = every[np.isfinite(every)]
-    return (float(every.min()) / margin, float(every.max()) * margin) if len(every) else (1e-1, 1e1)
+    low, high = span(*(positive(v) for v in values), nothing=(0.1 * margin, 10 / margin))
+    return low / margin, high * margin
 
 
 def _short(x: float) -> str:
@@ -43,8 +26,8 @@ def _short(x: float) -> str:
 
 def draw_separation(ds: xr.Dataset) -> Any:
     """Distance of the twins in the logarithm, with the fitted line in its window."""
-    t, label = _time_axis(ds)
-    d = _positive(ds["separation"].values)
+    t, label = times(ds)
+    d = positive(ds["separation"].values)
     fit = growth(ds)
     inside = (t >= fit.start) & (t <= fit.end) & np.isfinite(d)
     if np.isfinite(fit.rate) and inside.sum() > 1:
@@ -69,7 +52,7 @@ def _end(ds: xr.Dataset, t: np.ndarray) -> float:
 
 def say_separation(ds: xr.Dataset) -> str:
     """The rate of growth and its window."""
-    fit, unit = growth(ds), _time_axis(ds)[1]
+    fit, unit = growth(ds), times(ds)[1]
     if not np.isfinite(fit.rate):
         return f"No rate of growth yet: {fit.why}."
     what = "part" if fit.rate > 2 * fit.error else "come together" if fit.rate < -2 * fit.error else "neither part nor come together"
@@ -79,7 +62,7 @@ def say_separation(ds: xr.Dataset) -> str:
 
 def draw_exponents(ds: xr.Dataset) -> Any:
     """The running exponents with their errors."""
-    t, label = _time_axis(ds)
+    t, label = times(ds)
     values, errors = ds["lyapunov_exponent"].values, ds["lyapunov_error"].values
     parts: list[Any] = [hv.HLine(0.0).opts(color=COLORS["faint"], line_width=1)]
     for i in range(values.shape[1]):
@@ -115,11 +98,11 @@ def say_exponents(ds: xr.Dataset) -> str:
 
 def draw_sensitivity(ds: xr.Dataset) -> Any:
     """The size of each single number's derivative, relative to the largest number it stands for."""
-    t, label = _time_axis(ds)
+    t, label = times(ds)
     names = sensitive(ds)
     curves = [np.abs(ds[n].values) for n in names]
     parts = [
-        hv.Curve((t, _positive(y)), "time", "derivative").opts(color=COLORS[CYCLE[i % len(CYCLE)]], line_width=2)
+        hv.Curve((t, positive(y)), "time", "derivative").opts(color=COLORS[CYCLE[i % len(CYCLE)]], line_width=2)
         for i, y in enumerate(curves)
     ]
     low, high = _limits(*curves) if curves else (0.1, 10.0)
@@ -127,7 +110,7 @@ def draw_sensitivity(ds: xr.Dataset) -> Any:
     named = [str(ds[n].attrs.get("long_name", n)).replace("derivative of ", "").rpartition(" by ")[0] for n in names]
     texts = [
         hv.Text(_end(ds, t), float(np.clip(_last(y), low, high)), name).opts(
-            color=COLORS[CYCLE[i % len(CYCLE)]], text_align="right", text_font_size="11px", text_baseline="bottom"
+            color=COLORS[CYCLE[i % len(CYCLE)]], text_align="right", text_font_size=SIZE, text_baseline="bottom"
         )
         for i, (name, y) in enumerate(zip(named, curves, strict=True))
     ]
@@ -157,10 +140,10 @@ def say_sensitivity(ds: xr.Dataset) -> str:
 
 def draw_response(ds: xr.Dataset) -> Any:
     """Response against size of the kick, both in logarithms, with a line of slope 1."""
-    size, response = _positive(ds["kick_size"].values), _positive(ds["response"].values[-1])
+    size, response = positive(ds["kick_size"].values), positive(ds["response"].values[-1])
     good = np.isfinite(response)
     middle = np.exp(np.mean(np.log(response[good]) - np.log(size[good]))) if good.any() else 1.0
-    every = _positive(ds["response"].values)
+    every = positive(ds["response"].values)
     low, high = _limits(every)
     parts = [
         hv.Curve((size, middle * size), "size", "linear").opts(color=COLORS["faint"], line_width=1, line_dash="dashed"),

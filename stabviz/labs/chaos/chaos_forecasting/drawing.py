@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import holoviews as hv
@@ -11,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from stabviz.colors import COLORS
+from stabviz.drawing import apart as apart
+from stabviz.drawing import label as label
+from stabviz.drawing import span as span
 
-hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
-
-SIZE = "11px"
 METHOD_COLORS = {"mean": "faint", "persistence": "faint", "analog": "third", "AR": "edge", "NVAR": "stable", "ESN": "second"}
 NETWORK = "fifth"
 
@@ -48,38 +46,10 @@ def dots(x: Any, y: Any, paint: str, name: str, axis: str = "time", **options: A
     return hv.Points((np.asarray(x, float), np.asarray(y, float)), [axis, name]).opts(color=COLORS[paint], **options)
 
 
-def label(x: float, y: float, text: str, paint: str, align: str = "left", bold: bool = False) -> hv.Text:
-    """A few words at a place; nothing where the place is not finite."""
-    if not (np.isfinite(x) and np.isfinite(y)):
-        x, y, text = 1.0, 1.0, ""
-    style = "bold" if bold else "normal"
-    return hv.Text(float(x), float(y), text).opts(color=COLORS[paint], text_align=align, text_font_size=SIZE, text_font_style=style)
-
-
-def span(*values: Any) -> tuple[float, float]:
-    """Least and greatest of all finite numbers given; (0, 1) where there is none."""
-    every = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
-    every = every[np.isfinite(every)]
-    return (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
-
-
 def positive(x: Any, floor: float = 1e-12) -> np.ndarray:
     """Numbers for a logarithmic axis: no less than `floor`, NaN where there is none."""
     x = np.asarray(x, float)
     return np.where(np.isfinite(x), np.maximum(x, floor), np.nan)
-
-
-def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Places for labels, at least `gap` from each other, in their order."""
-    found = np.asarray(places, float).copy()
-    order = [i for i in np.argsort(found) if np.isfinite(found[i])]
-    for _ in range(30):
-        for low, high in itertools.pairwise(order):
-            lack = gap - (found[high] - found[low])
-            if lack > 1e-9:
-                found[low] -= lack / 2
-                found[high] += lack / 2
-    return [float(v) for v in found]
 
 
 def uprights(x: Any, low: Any, high: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ def draw_race(ds: xr.Dataset) -> Any:
     """The first channel of the truth and of every forecast, from the first start; a mark where each is no longer valid."""
     time, truth = _time(ds), ds["truth"].values[:, 0, 0]
     forecast, left, names = ds["forecast"].values[:, :, 0, 0], _valid(ds)[:, 0], _names(ds)
-    low, high = span(truth)
+    low, high = span(truth, nothing=(0.0, 1.0))
     room = max(high - low, 1e-9)
     low, high = low - 0.12 * room, high + 0.3 * room
     now = time[-1]
@@ -51,7 +51,7 @@ def draw_race(ds: xr.Dataset) -> Any:
         parts.append(line(time, shown, color(name), name, width=1.8))
     gone = [left[m] if left[m] < now - 1e-9 else np.nan for m in range(len(names))]
     last = time_axis(ds)["xlim"][1]
-    places = [float(np.clip(p, 0.08 * last, 0.95 * last)) for p in apart(gone[LEARNED], 0.05 * last)]
+    places = [float(np.clip(p, 0.08 * last, 0.95 * last)) for p in apart(gone[LEARNED], 0.05 * last, log=False)]
     for i, (m, name) in enumerate(list(enumerate(names))[LEARNED]):
         parts.append(line(*uprights([gone[m]], low, high - 0.14 * room), color(name), f"{name} leaves", dash="dashed", width=1.2))
         parts.append(label(places[i], high - (0.04 if i % 2 else 0.11) * room, name, color(name), "center", bold=True))
@@ -70,7 +70,7 @@ def draw_attractor(ds: xr.Dataset) -> Any:
     truth, forecast, names = ds["truth"].values[:, 0], ds["forecast"].values[:, :, 0], _names(ds)
     j = min(2, truth.shape[1] - 1)
     way = truth[-TAIL:]
-    (x0, x1), (y0, y1) = span(truth[:, 0]), span(truth[:, j])
+    (x0, x1), (y0, y1) = (span(truth[:, i], nothing=(0.0, 1.0)) for i in (0, j))
     dx, dy = max(x1 - x0, 1e-9), max(y1 - y0, 1e-9)
     box = (x0 - 0.15 * dx, x1 + 0.15 * dx), (y0 - 0.15 * dy, y1 + 0.15 * dy)
     inside = lambda v, k: np.clip(v, *box[k])  # noqa: E731
@@ -114,7 +114,7 @@ def draw_error(ds: xr.Dataset) -> Any:
     parts += [line(time, positive(error[:, m], low), color(n), n, width=2) for m, n in list(enumerate(names))[LEARNED]]
     at = int(0.45 * (len(time) - 1))
     parts.append(label(time[at], 0.12 * positive(twin, low)[at] + low, "twin of the truth", "soft"))
-    ends = apart([float(np.log10(positive(error[-1, m], low))) for m in range(len(names))][LEARNED], 0.95)
+    ends = apart([float(np.log10(positive(error[-1, m], low))) for m in range(len(names))][LEARNED], 0.95, log=False)
     for y, name in zip(ends, names[LEARNED], strict=True):
         parts.append(label(time[-1] + 0.012 * axis["xlim"][1], 10**y, name, color(name)))
     axis["xlim"] = (0.0, 1.2 * axis["xlim"][1])
@@ -136,7 +136,7 @@ def draw_smape(ds: xr.Dataset) -> Any:
     axis = time_axis(ds)
     parts: list[Any] = [line(list(axis["xlim"]), [VALID_SMAPE] * 2, "lost", "30", dash="dotted", width=1.2)]
     parts += [line(time, error[:, m], color(n), n, width=2) for m, n in list(enumerate(names))[LEARNED]]
-    ends = apart([float(error[-1, m]) for m in range(len(names))][LEARNED], 13.0)
+    ends = apart([float(error[-1, m]) for m in range(len(names))][LEARNED], 13.0, log=False)
     for y, name in zip(ends, names[LEARNED], strict=True):
         parts.append(label(time[-1] + 0.012 * axis["xlim"][1], y, name, color(name)))
     axis["xlim"] = (0.0, 1.25 * axis["xlim"][1])
@@ -215,7 +215,7 @@ def draw_orbit(ds: xr.Dataset) -> Any:
     """Where the first copy was seen: two of its coordinates."""
     x = ds["orbit"].values
     j = min(2, x.shape[1] - 1)
-    (x0, x1), (y0, y1) = span(x[:, 0]), span(x[:, j])
+    (x0, x1), (y0, y1) = (span(x[:, i], nothing=(0.0, 1.0)) for i in (0, j))
     dx, dy = max(x1 - x0, 1e-9), max(y1 - y0, 1e-9)
     parts = [
         dots(x[:, 0], x[:, j], "stable", "second", "first", size=4, alpha=0.7),
@@ -235,7 +235,7 @@ def draw_training(ds: xr.Dataset) -> Any:
     step = np.maximum(ds["step"].values.astype(float), 0.8)
     last = max(float(ds.attrs.get("steps", 0)), float(step[-1]), 10.0)
     loss, held = positive(ds["loss"].values), positive(ds["held_out"].values)
-    low, high = span(loss, held)
+    low, high = span(loss, held, nothing=(0.0, 1.0))
     parts = [
         line(step, loss, "stable", "loss", "step", width=2), line(step, held, "edge", "held out", "step", width=2, dash="dashed"),
         label(0.95 * last, 1.3 * high, "solid: training series, dashed: after it", "soft", "right"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import holoviews as hv
@@ -10,10 +9,9 @@ import numpy as np
 import xarray as xr
 
 from stabviz.colors import COLORS, ramp
+from stabviz.drawing import label as label
+from stabviz.drawing import turned as turned
 
-hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
-
-SIZE = "11px"
 DIVERGING = ramp("diverging", 128)
 
 
@@ -33,11 +31,6 @@ def number(x: Any) -> str:
     return f"{digits}e{int(power)}".replace("-", "−")
 
 
-def turned(ds: xr.Dataset, name: str) -> Any:
-    """A control of the run."""
-    return json.loads(ds.attrs["controls"])[name]
-
-
 def line(x: Any, y: Any, color: str, name: str, width: float = 1.5, dash: str = "solid", alpha: float = 1.0) -> hv.Curve:
     """A curve."""
     return hv.Curve((np.asarray(x, float), np.asarray(y, float)), "x", name).opts(
@@ -48,14 +41,6 @@ def line(x: Any, y: Any, color: str, name: str, width: float = 1.5, dash: str = 
 def dots(x: Any, y: Any, color: str, name: str, size: float = 6, marker: str = "circle") -> hv.Points:
     """Points; those without a place are left out by being NaN."""
     return hv.Points((np.asarray(x, float), np.asarray(y, float)), ["x", name]).opts(color=COLORS[color], size=size, marker=marker)
-
-
-def label(x: float, y: float, text: str, color: str, align: str = "left", bold: bool = False) -> hv.Text:
-    """A few words at a place; nothing where the place is not finite."""
-    if not (np.isfinite(x) and np.isfinite(y)):
-        x, y, text = 1.0, 1.0, ""
-    style = "bold" if bold else "normal"
-    return hv.Text(float(x), float(y), text).opts(color=COLORS[color], text_align=align, text_font_size=SIZE, text_font_style=style)
 
 
 def upright(x: float, low: float, high: float, color: str, name: str, dash: str = "solid", width: float = 1.5) -> hv.Curve:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,10 +11,13 @@ import numpy as np
 import xarray as xr
 
 from stabviz.colors import COLORS
+from stabviz.drawing import SIZE as SIZE
+from stabviz.drawing import apart as apart
+from stabviz.drawing import label as label
+from stabviz.drawing import positive as positive
+from stabviz.drawing import span as span
+from stabviz.drawing import turned as control
 
-hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
-
-SIZE = "11px"
 NAMED = (("nc1_trace", "NC1 (traces)", "stable"), ("nc1", "NC1", "second"), ("nc2", "NC2", "edge"), ("nc3", "NC3", "third"))
 """Measures of collapse, their names and colours."""
 HUES = ("stable", "lost", "edge", "second", "third", "fourth", "fifth")
@@ -46,11 +47,6 @@ class Axis(NamedTuple):
         return float(self.x[-1] * (end / low) ** gap if self.log else self.x[-1] + gap * (end - low))
 
 
-def control(ds: xr.Dataset, name: str, default: Any = None) -> Any:
-    """A control's value in a run."""
-    return json.loads(ds.attrs.get("controls", "{}")).get(name, default)
-
-
 def horizontal(ds: xr.Dataset) -> Axis:
     """The axis of a run, of its whole length from the first frame on."""
     step = ds["step"].values.astype(float)
@@ -78,19 +74,6 @@ def series_of(ds: xr.Dataset, name: str) -> np.ndarray:
     return values[:, -1] if values.ndim > 1 else values
 
 
-def positive(x: Any, floor: float = 1e-300) -> np.ndarray:
-    """Numbers for a logarithmic axis: NaN where there is none."""
-    x = np.asarray(x, float)
-    return np.where(np.isfinite(x) & (x > floor), x, np.nan)
-
-
-def span(*values: Any) -> tuple[float, float]:
-    """Least and greatest of all finite numbers given; (1, 1) where there is none."""
-    every = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
-    every = every[np.isfinite(every)]
-    return (float(every.min()), float(every.max())) if len(every) else (1.0, 1.0)
-
-
 def decades(*values: Any, least: float = 1e-12) -> tuple[float, float]:
     """Limits of a logarithmic axis around numbers, at whole halves of decades, so that they seldom move."""
     low, high = span(*(positive(v) for v in values))
@@ -108,28 +91,6 @@ def dots(x: Any, y: Any, color: str, name: str, size: float = 7, alpha: float = 
     """Points."""
     points = hv.Points((np.ravel(x), np.ravel(y)), ["x", name])
     return points.opts(color=COLORS[color], size=size, alpha=alpha, marker=marker, line_color=None)
-
-
-def label(x: float, y: float, text: str, color: str, align: str = "left", bold: bool = False) -> hv.Text:
-    """A few words at a place; nothing where the place is not finite."""
-    if not (np.isfinite(x) and np.isfinite(y)):
-        x, y, text = 1.0, 1.0, ""
-    style = "bold" if bold else "normal"
-    return hv.Text(float(x), float(y), text).opts(color=COLORS[color], text_align=align, text_font_size=SIZE, text_font_style=style)
-
-
-def apart(values: Sequence[float], gap: float) -> list[float]:
-    """Places for labels on a logarithmic axis, at least a factor `gap` from each other, in their order."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(np.asarray(values, float))
-    order = [i for i in np.argsort(logs) if np.isfinite(logs[i])]
-    for _ in range(30):
-        for low, high in itertools.pairwise(order):
-            lack = np.log(gap) - (logs[high] - logs[low])
-            if lack > 1e-9:
-                logs[low] -= lack / 2
-                logs[high] += lack / 2
-    return [float(np.exp(v)) for v in logs]
 
 
 def gapped(*points: Any) -> np.ndarray:

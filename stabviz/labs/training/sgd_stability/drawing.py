@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import holoviews as hv
@@ -12,23 +10,11 @@ import numpy as np
 import xarray as xr
 
 from stabviz.colors import COLORS
-
-hv.renderer("bokeh")  # loads the backend, so that options mean Bokeh's
-
-SIZE = "11px"
-
-
-def positive(x: Any, floor: float = 1e-300) -> np.ndarray:
-    """Numbers for a logarithmic axis: NaN where there is none."""
-    x = np.asarray(x, float)
-    return np.where(np.isfinite(x) & (x > floor), x, np.nan)
-
-
-def span(*values: Any) -> tuple[float, float]:
-    """Least and greatest of all finite numbers given; (1, 1) where there is none."""
-    every = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
-    every = every[np.isfinite(every)]
-    return (float(every.min()), float(every.max())) if len(every) else (1.0, 1.0)
+from stabviz.drawing import apart as apart
+from stabviz.drawing import label as label
+from stabviz.drawing import positive as positive
+from stabviz.drawing import span as span
+from stabviz.drawing import turned as turned
 
 
 def logarithmic(ds: xr.Dataset) -> bool:
@@ -61,32 +47,10 @@ def line(x: Any, y: Any, color: str, name: str, width: float = 1.5, dash: str = 
     return hv.Curve((x, y), "step", name).opts(color=COLORS[color], line_width=width, line_dash=dash, line_join="round", alpha=alpha)
 
 
-def label(x: float, y: float, text: str, color: str, align: str = "left", bold: bool = False) -> hv.Text:
-    """A few words at a place; nothing where the place is not finite."""
-    if not (np.isfinite(x) and np.isfinite(y)):
-        x, y, text = 1.0, 1.0, ""
-    style = "bold" if bold else "normal"
-    return hv.Text(float(x), float(y), text).opts(color=COLORS[color], text_align=align, text_font_size=SIZE, text_font_style=style)
-
-
 def right_of(ds: xr.Dataset, gap: float = 0.015) -> float:
     """Where labels at the right end of the curves stand: `gap` is a share of the width."""
     x, end = steps(ds)[-1], step_axis(ds)["xlim"][1]
     return float(x * end**gap if logarithmic(ds) else x + gap * end)
-
-
-def apart(values: Sequence[float], gap: float) -> list[float]:
-    """Places for labels on a logarithmic axis, at least a factor `gap` from each other, in their order."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(np.asarray(values, float))
-    order = [i for i in np.argsort(logs) if np.isfinite(logs[i])]
-    for _ in range(20):
-        for low, high in itertools.pairwise(order):
-            lack = np.log(gap) - (logs[high] - logs[low])
-            if lack > 1e-9:
-                logs[low] -= lack / 2
-                logs[high] += lack / 2
-    return [float(np.exp(v)) for v in logs]
 
 
 def stems(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -103,6 +67,3 @@ def dashes(x: Any, y: Any, half: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([x - half, x + half, gap], 1).ravel(), np.stack([y, y, gap], 1).ravel()
 
 
-def turned(ds: xr.Dataset, name: str) -> Any:
-    """A control's value in a run."""
-    return json.loads(ds.attrs["controls"]).get(name)
