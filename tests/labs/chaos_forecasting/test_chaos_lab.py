@@ -66,6 +66,20 @@ def test_experiments_answer_from_runs(runs):
         assert 0 <= place < len(by[slug].options) and words.endswith(".")
 
 
+def test_text_has_its_parts_and_its_formulas_convert(check_text):
+    check_text(LAB, 25)
+
+
+def test_thumbnail_is_small(check_thumbnail):
+    check_thumbnail(LAB, 60_000)
+
+
+def test_views_only_use_the_colours_of_the_page(runs, check_colours):
+    for view in LAB.views:
+        if view.suits("Lorenz", runs["plain"]):
+            check_colours(view, runs["plain"])
+
+
 def test_printed_equations_are_those_of_the_code():
     rng = np.random.default_rng(0)
     y, f, std = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), np.array([1.0, 2.0, 0.5])

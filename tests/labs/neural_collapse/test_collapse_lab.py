@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ pytest.importorskip("sklearn")
 
 import stabviz as sv
 from stabviz.carry_out import carry_out
-from stabviz.colors import COLORS
 from stabviz.engine import compiled
 from stabviz.labs.training.neural_collapse import drawing, experiments, views
 
@@ -72,16 +70,11 @@ def test_views_keep_their_structure_and_say_numbers(runs, kind):
         assert any(c.isdigit() for c in sentences[-1]), view.slug
 
 
-def test_views_only_use_the_colours_of_the_page(runs):
-    import holoviews as hv
-
-    for kind in ("flow", "network"):
+def test_views_only_use_the_colours_of_the_page(runs, check_colours):
+    for kind in ("flow", "network", "blocks"):
         for view in LAB.views:
             if kind in view.systems:
-                for part in view.draw(runs[kind]):
-                    for name, value in hv.Store.lookup_options("bokeh", part, "style").kwargs.items():
-                        if name == "color" and value != "colour":
-                            assert value in COLORS.values(), (view.slug, name, value)
+                check_colours(view, runs[kind], "colour")
 
 
 @pytest.mark.claims
@@ -113,6 +106,11 @@ def test_the_axes_of_the_systems(runs):
     assert drawing.horizontal(runs["flow"].isel(step=slice(0, 3))).end == pytest.approx(60)
 
 
+@pytest.mark.claims
+def test_the_axes_of_layers(runs):
+    assert {drawing.horizontal(runs[kind]).name for kind in ("stack", "layerwise")} == {"layer"}
+
+
 def test_turning_the_time_span_does_not_recompile(runs):
     before = compiled.count
     carry_out(LAB.plan(system="flow", **SMALL, horizon=12.0, reg_last=0.3, reg_features=0.0, within_spread=0.5))
@@ -122,22 +120,12 @@ def test_turning_the_time_span_does_not_recompile(runs):
 # -- text ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_text_has_its_parts_and_its_formulas_convert():
-    from latex2mathml.converter import convert
-
-    headings = re.findall(r"^## (.+)$", LAB.text, re.M)
-    assert headings == ["What you see", "The system", "What the paper proves", "Try this", "When it goes wrong", "Limits", "Source"]
-    formulas = re.findall(r"\$\$(.+?)\$\$", LAB.text, re.S)
-    formulas += re.findall(r"\$([^$]+)\$", re.sub(r"\$\$.+?\$\$", "", LAB.text, flags=re.S))
-    formulas += [m for c in LAB.claims for m in re.findall(r"\$([^$]+)\$", c.statement)]
-    assert len(formulas) > 30
-    for formula in formulas:
-        ET.fromstring(convert(formula))
+def test_text_has_its_parts_and_its_formulas_convert(check_text):
+    check_text(LAB, 30)
 
 
-def test_thumbnail_is_small_and_themed():
-    root = ET.fromstring(LAB.thumbnail)
-    assert root.attrib["viewBox"] == "0 0 300 150" and len(LAB.thumbnail) < 20_000
+def test_thumbnail_is_small_and_themed(check_thumbnail):
+    check_thumbnail(LAB, 20_000)
     assert "var(--stable,#1f6f9e)" in LAB.thumbnail
 
 
