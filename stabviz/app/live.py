@@ -7,7 +7,6 @@ A full HoloViews update costs the event loop that all sessions share 5-17 ms. So
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import threading
@@ -22,10 +21,10 @@ import numpy as np
 import panel as pn
 import xarray as xr
 from bokeh.document import Document
-from bokeh.models import ColumnDataSource, Plot, Range1d, Span
-from holoviews.core.accessors import Opts
+from bokeh.models import ColumnDataSource, Plot, Span
 
 from stabviz.app import figures
+from stabviz.app.drawn import Draughts, Frame, drawing, drawn, flat, parts, until
 from stabviz.app.palette import Theme, swap
 from stabviz.lab import Lab, View
 
@@ -36,75 +35,6 @@ KEPT = 6
 
 DRAWING_REST = 0.5
 """Rest after each frame, as a share of what it took: drawing is Python, and the loop and the workers need their turn."""
-
-_drawing = threading.RLock()
-"""HoloViews keeps options in one global table: one thread at a time builds elements."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Frame:
-    """A view at one moment: the element, its sources' columns in the order of the plot's parts, ranges, sentence."""
-
-    element: Any
-    columns: list[dict[str, Any]]
-    shape: tuple[str, ...]
-    x: tuple[float, float] | None
-    y: tuple[float, float] | None
-    sentence: str
-    dataset: xr.Dataset
-    """What it is a picture of."""
-
-    @property
-    def step(self) -> float:
-        """The last recorded step in it."""
-        return float(self.dataset["step"].values[-1])
-
-
-def parts(plot: Any) -> list[Any]:
-    """The plots of single elements inside a plot, in order."""
-    inner = getattr(plot, "subplots", None)
-    return [p for sub in inner.values() for p in parts(sub)] if inner else [plot]
-
-
-def flat(element: Any) -> list[Any]:
-    """The single elements of an element, in the order of `parts`."""
-    return [x for sub in element for x in flat(sub)] if isinstance(element, hv.Overlay | hv.NdOverlay) else [element]
-
-
-def narrow(x: Any) -> Any:
-    """An array as it goes over the wire: float32, int32."""
-    if isinstance(x, np.ndarray) and x.dtype == np.float64:
-        with np.errstate(over="ignore"):
-            return x.astype(np.float32)
-    if isinstance(x, np.ndarray) and x.dtype == np.int64:
-        return x.astype(np.float32 if np.abs(x, dtype=float).max(initial=0) >= 2**31 else np.int32)
-    if isinstance(x, list):
-        return [narrow(v) for v in x]
-    return x
-
-
-def translator(element: Any) -> Any:
-    """HoloViews' plot of an element without its Bokeh models: enough to turn elements into columns, at a tenth of the price."""
-    renderer = hv.renderer("bokeh")
-    plot = renderer.plotting_class(element)(element, renderer=renderer)
-    for part in parts(plot):
-        part.handles.update(x_range=_anywhere, y_range=_anywhere)
-    return plot
-
-
-_anywhere = Range1d(0, 1)
-
-
-def translate(plot: Any, element: Any) -> dict[str, Any]:
-    """The columns (or, for a line across the plot, the place) that `element` gives to the model of `plot`."""
-    if isinstance(element, hv.HLine | hv.VLine):
-        return {"location": float(element.data)}
-    if isinstance(element, hv.Text):
-        x, y, text = element.data[:3]
-        return {"x": [x], "y": [y], "text": [text]}
-    data, _, _ = plot.get_data(element, {}, dict(plot.style[0]))
-    return {name: narrow(column) for name, column in data.items()}
-
 
 def assign(plot: Any, columns: dict[str, Any]) -> None:
     """Give a part of a session's plot its new columns."""
@@ -123,63 +53,6 @@ def _length(columns: dict[str, Any]) -> int:
     return len(next(iter(columns.values()))) if columns else 0
 
 
-_local = threading.local()
-_apply_options = Opts.__call__
-
-
-def _note_options(self: Any, *args: Any, **options: Any) -> Any:
-    """`element.opts(...)` that, in a thread that only wants the data, notes the axes instead of applying anything."""
-    asked = getattr(_local, "asked", None)
-    if asked is None:
-        return _apply_options(self, *args, **options)
-    asked.update({name: options[name] for name in AXES if name in options})
-    return self._obj
-
-
-# Options are half of what a view costs, and after the first drawing only its columns and the ranges of its axes are wanted.
-Opts.__call__ = _note_options
-AXES = ("xlim", "ylim", "logx", "logy")
-
-
-def data_only(draw: Callable[[xr.Dataset], Any], dataset: xr.Dataset) -> tuple[Any, dict[str, Any]]:
-    """(element without options, what the view asks of the axes)."""
-    _local.asked = {}
-    try:
-        return draw(dataset), _local.asked
-    finally:
-        _local.asked = None
-
-
-def limits(element: Any, axis: str, asked: dict[str, Any]) -> tuple[float, float] | None:
-    """The range that an axis should have: what the view asks for, else the data's with a margin."""
-    low, high = asked.get(f"{axis}lim") or (None, None)
-    log_axis = bool(asked.get(f"log{axis}"))
-    if low is None or high is None:
-        a, b = _span(element, 0 if axis == "x" else 1, log_axis)
-        if a > b:
-            return None
-        if log_axis:
-            a, b = a / 1.15, b * 1.15
-        else:
-            margin = 0.05 * (b - a) or 0.5
-            a, b = a - margin, b + margin
-        low, high = a if low is None else low, b if high is None else high
-    return float(low), float(high)
-
-
-def _span(element: Any, dimension: int, positive: bool) -> tuple[float, float]:
-    """Least and greatest finite value of the data along a dimension; (inf, -inf) where there is none."""
-    low, high = np.inf, -np.inf
-    for part in flat(element):
-        if isinstance(part, hv.Text | hv.HLine | hv.VLine) or dimension >= len(part.dimensions()):
-            continue
-        values = np.asarray(part.dimension_values(dimension), float)
-        values = values[np.isfinite(values) & (values > 0 if positive else True)]
-        if len(values):
-            low, high = min(low, values.min()), max(high, values.max())
-    return float(low), float(high)
-
-
 class Picture:
     """One view of one run, for everybody: the last few frames, drawn. Filled by the studio's thread."""
 
@@ -187,8 +60,7 @@ class Picture:
         self.view = view
         self.error = ""
         self._frames: OrderedDict[Any, Frame] = OrderedDict()
-        self._plot: Any = None
-        self._shape: tuple[str, ...] = ()
+        self._draughts = Draughts(view)
 
     def get(self, key: Any) -> Frame | None:
         """The frame drawn for a key."""
@@ -204,15 +76,7 @@ class Picture:
 
     def draw(self, key: Any, dataset: xr.Dataset) -> Frame:
         """Draw the view of a Dataset, as columns for the sessions' plots."""
-        with _drawing:
-            element, asked = data_only(self.view.draw, dataset)
-            leaves = flat(element)
-            shape = (*(type(x).__name__ for x in leaves), *(name for name in ("logx", "logy") if asked.get(name)))
-            if self._plot is None or shape != self._shape:
-                self._plot, self._shape = translator(self.view.draw(dataset)), shape
-            columns = [translate(p, x) for p, x in zip(parts(self._plot), leaves, strict=True)]
-            sentence = self.view.sentence(dataset)
-            frame = Frame(element, columns, shape, limits(element, "x", asked), limits(element, "y", asked), sentence, dataset)
+        frame = self._draughts.frame(dataset)
         self._frames[key] = frame
         while len(self._frames) > KEPT:
             self._frames.popitem(last=False)
@@ -299,30 +163,11 @@ def warm_up() -> None:
 
     def draw() -> None:
         points = ([1.0, 2.0], [1.0, 2.0])
-        with _drawing:
+        with drawing:
             picture = hv.Area(points) * hv.Curve(points) * hv.Points(points) * hv.Spikes(points) * hv.Text(1, 1, "")
             hv.renderer("bokeh").get_plot(picture.opts(hooks=[figures.hook], responsive=True), doc=Document())
 
     studio.ask("warm-up", draw)
-
-
-def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
-    """The Dataset up to and including a frame, dear observables too."""
-    last = dataset["step"].values[frame]
-    picks: dict[str, slice] = {"step": slice(0, frame + 1)}
-    for dim in dataset.dims:
-        if str(dim).startswith("step_"):
-            picks[str(dim)] = slice(0, int(np.searchsorted(dataset[dim].values, last, side="right")))
-    return dataset.isel(picks)
-
-
-def slot_height(view: View) -> int:
-    """Pixels that a view's figure is high."""
-    return max(view.height, 280 if view.wide else 0)
-
-
-AROUND = 56
-"""Pixels of a square figure's height that axis and margins take."""
 
 
 class Slot:
@@ -380,17 +225,8 @@ class Slot:
 
     def make(self, frame: Frame, theme: Theme = "light") -> None:
         """Make the figure of this session (in the studio's thread)."""
-        options: dict[str, Any] = {"hooks": [figures.hook], "responsive": True, "title": ""}
-        if self.view.square:
-            side = slot_height(self.view) - AROUND
-            options |= {"responsive": False, "frame_width": side, "frame_height": side}
-        if isinstance(frame.element, hv.Overlay):
-            options["show_legend"] = False
-        with _drawing:
-            element = self.view.draw(frame.dataset).opts(**options)
-            document = Document()
-            plot = hv.renderer("bokeh").get_plot(element, doc=document)
-            plot.document = document  # HoloViews takes the process-wide one outside a session, which would keep the plot for ever
+        with drawing:
+            plot = drawn(self.view, frame.dataset)
             swap(plot.state.references(), theme)
             self._made = plot, frame, theme
 
@@ -433,7 +269,7 @@ class Slot:
         """The data behind the picture, thinned to `most` rows."""
         if self.frame is None:
             return {}
-        with _drawing:
+        with drawing:
             frames = [x.dframe() for x in flat(self.frame.element) if not isinstance(x, hv.Text | hv.HLine | hv.VLine)]
         if not frames:
             return {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from stabviz.app.components import Browser, Scrubber, ViewFrame
-from stabviz.app.live import Slot, slot_height, studio
+from stabviz.app.drawn import slot_height
+from stabviz.app.live import Slot, studio
 from stabviz.lab import Lab
 from stabviz.run import Run
 

@@ -4,47 +4,19 @@ from __future__ import annotations
 
 import io
 import pathlib
-import re
 import tempfile
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
-from markdown_it import MarkdownIt
 
 from stabviz.app.components import Words
-from stabviz.app.text import mathml
+from stabviz.app.text import theory_html
 from stabviz.reproduce import cell, command
 from stabviz.store import write_netcdf
 
 if TYPE_CHECKING:
     from stabviz.app.lab_page import LabPage
-    from stabviz.lab import Lab
-
-_BLOCK = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
-_INLINE = re.compile(r"(?<![\\$])\$([^$\n]+?)\$(?!\d)")
-
-
-def theory_html(lab: Lab) -> str:
-    """A lab's text as HTML: Markdown without raw HTML, formulas as MathML, the paper at the end."""
-    formulas: list[str] = []
-
-    def keep(block: bool) -> Any:
-        def one(match: re.Match[str]) -> str:
-            formulas.append(mathml(match[1].strip(), block=block))
-            return f"\u27e6{len(formulas) - 1}\u27e7"
-
-        return one
-
-    text = _INLINE.sub(keep(False), _BLOCK.sub(keep(True), lab.text))
-    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    html = re.sub("\u27e6(\\d+)\u27e7", lambda m: formulas[int(m[1])], html)
-    paper = lab.paper
-    address = f' <a href="{escape(paper.url)}">{escape(paper.url)}</a>' if paper.url else ""
-    authors = paper.authors if isinstance(paper.authors, str) else ", ".join(paper.authors)
-    words = f"{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}"
-    source = f'<p class="source">{words}</p>' if paper.title else ""
-    return f'<article class="prose">{html}{source}</article>'
 
 
 class Parts:

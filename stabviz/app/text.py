@@ -5,8 +5,21 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from html import escape
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
+from markdown_it import MarkdownIt
+
+if TYPE_CHECKING:
+    from stabviz.lab import Lab
+
+_MATHML = "{http://www.w3.org/1998/Math/MathML}m"
+_ATTRIBUTES = set(
+    "accent accentunder align close columnalign columnlines columnspacing columnspan columnwidth depth display displaystyle fence form "
+    "frame height largeop linethickness lspace mathcolor mathsize mathvariant maxsize minsize movablelimits notation open rowalign rowlines "
+    "rowspacing rowspan rspace scriptlevel separator separators stretchy symmetric voffset width".split()
+)
 
 _GREEK = dict(
     zip(
@@ -31,6 +44,8 @@ _WORD = re.compile(r"\\([A-Za-z]+)\s?")
 _SUB = re.compile(r"_(?:\{([^{}]*)\}|(.))")
 _SUP = re.compile(r"\^(?:\{([^{}]*)\}|(.))")
 _MATH = re.compile(r"\$([^$]+)\$")
+_BLOCK = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+_INLINE = re.compile(r"(?<![\\$])\$([^$\n]+?)\$(?!\d)")
 
 
 @lru_cache(maxsize=1024)
@@ -47,7 +62,11 @@ def symbol(tex: str) -> str:
 def mathml(tex: str, block: bool = False) -> str:
     """A formula as MathML, or as code where it cannot be read."""
     try:
-        return convert(tex, display="block" if block else "inline")
+        made = convert(tex, display="block" if block else "inline")
+        for element in ElementTree.fromstring(made).iter():  # the converter lets markup in \text through
+            if not element.tag.startswith(_MATHML) or not _ATTRIBUTES.issuperset(element.attrib):
+                raise ValueError(element.tag)
+        return made
     except Exception:  # the converter raises many kinds; a formula that it does not know is still shown
         return f"<code>{escape(tex)}</code>"
 
@@ -105,3 +124,26 @@ def inline(text: str) -> str:
 def plain(text: str) -> str:
     """The sentence without dollar signs and backslashes, for searching and titles."""
     return _WORD.sub(lambda m: _GREEK.get(m[1], m[1]), text.replace("$", ""))
+
+
+def theory_html(lab: Lab) -> str:
+    """A lab's text as HTML: Markdown without raw HTML, formulas as MathML, the paper at the end."""
+    formulas: list[str] = []
+
+    def keep(block: bool) -> Any:
+        def one(match: re.Match[str]) -> str:
+            formulas.append(mathml(match[1].strip(), block=block))
+            return f"\u27e6{len(formulas) - 1}\u27e7"
+
+        return one
+
+    text = _INLINE.sub(keep(False), _BLOCK.sub(keep(True), lab.text))
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    html = re.sub("\u27e6(\\d+)\u27e7", lambda m: formulas[int(m[1])] if int(m[1]) < len(formulas) else m[0], html)
+    paper = lab.paper
+    shown = escape(paper.url)
+    address = f' <a href="{shown}">{shown}</a>' if paper.url.startswith(("https://", "http://")) else f" {shown}"
+    authors = paper.authors if isinstance(paper.authors, str) else ", ".join(paper.authors)
+    words = f"{escape(authors)}. <em>{escape(paper.title)}</em>. {escape(paper.venue)} {paper.year}.{address}"
+    source = f'<p class="source">{words}</p>' if paper.title else ""
+    return f'<article class="prose">{html}{source}</article>'

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 from bokeh.models import ColumnDataSource, Span
 
-from stabviz.app import live
-from stabviz.app.live import Picture, Slot, data_only, flat, limits, narrow, parts
+from stabviz.app.drawn import AXES, _local, data_only, flat, limits, narrow, parts
+from stabviz.app.live import Picture, Slot
 from stabviz.lab import View
 
 hv.extension("bokeh")
@@ -20,7 +20,7 @@ def axes_of(element) -> dict:
     asked: dict = {}
     for part in [*flat(element), element]:
         options = hv.Store.lookup_options("bokeh", part, "plot").kwargs
-        asked.update({name: options[name] for name in live.AXES if options.get(name) is not None})
+        asked.update({name: options[name] for name in AXES if options.get(name) is not None})
     return asked
 
 
@@ -112,7 +112,7 @@ def test_the_axes_are_the_same_without_options(options):
     full = view(data(6))
     for axis in "xy":
         assert limits(bare, axis, asked) == limits(full, axis, axes_of(full))
-    assert live._local.asked is None
+    assert _local.asked is None
     assert hv.Store.lookup_options("bokeh", flat(view(data(2)))[0], "style").kwargs["color"] == "red"  # options are applied again
 
 

@@ -1,0 +1,202 @@
+"""What a view shows of a Dataset, as a Bokeh figure drawn once and as columns for its sources at each further moment.
+
+The page and the report both draw like this: HoloViews makes the figure, and every later frame is only translated to the
+columns and ranges that it gives to the models of that figure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import xarray as xr
+from bokeh.document import Document
+from bokeh.models import Range1d
+from holoviews.core.accessors import Opts
+
+from stabviz.app import figures
+from stabviz.lab import View
+
+drawing = threading.RLock()
+"""HoloViews keeps options in one global table: one thread at a time builds elements."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A view at one moment: the element, its sources' columns in the order of the plot's parts, ranges, sentence."""
+
+    element: Any
+    columns: list[dict[str, Any]]
+    shape: tuple[str, ...]
+    x: tuple[float, float] | None
+    y: tuple[float, float] | None
+    sentence: str
+    dataset: xr.Dataset
+    """What it is a picture of."""
+
+    @property
+    def step(self) -> float:
+        """The last recorded step in it."""
+        return float(self.dataset["step"].values[-1])
+
+
+def parts(plot: Any) -> list[Any]:
+    """The plots of single elements inside a plot, in order."""
+    inner = getattr(plot, "subplots", None)
+    return [p for sub in inner.values() for p in parts(sub)] if inner else [plot]
+
+
+def flat(element: Any) -> list[Any]:
+    """The single elements of an element, in the order of `parts`."""
+    return [x for sub in element for x in flat(sub)] if isinstance(element, hv.Overlay | hv.NdOverlay) else [element]
+
+
+def narrow(x: Any) -> Any:
+    """An array as it goes over the wire: float32, int32."""
+    if isinstance(x, np.ndarray) and x.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            return x.astype(np.float32)
+    if isinstance(x, np.ndarray) and x.dtype == np.int64:
+        return x.astype(np.float32 if np.abs(x, dtype=float).max(initial=0) >= 2**31 else np.int32)
+    if isinstance(x, list):
+        return [narrow(v) for v in x]
+    return x
+
+
+def translator(element: Any) -> Any:
+    """HoloViews' plot of an element without its Bokeh models: enough to turn elements into columns, at a tenth of the price."""
+    renderer = hv.renderer("bokeh")
+    plot = renderer.plotting_class(element)(element, renderer=renderer)
+    for part in parts(plot):
+        part.handles.update(x_range=_anywhere, y_range=_anywhere)
+    return plot
+
+
+_anywhere = Range1d(0, 1)
+
+
+def translate(plot: Any, element: Any) -> dict[str, Any]:
+    """The columns (or, for a line across the plot, the place) that `element` gives to the model of `plot`."""
+    if isinstance(element, hv.HLine | hv.VLine):
+        return {"location": float(element.data)}
+    if isinstance(element, hv.Text):
+        x, y, text = element.data[:3]
+        return {"x": [x], "y": [y], "text": [text]}
+    data, _, _ = plot.get_data(element, {}, dict(plot.style[0]))
+    return {name: narrow(column) for name, column in data.items()}
+
+
+_local = threading.local()
+_apply_options = Opts.__call__
+
+
+def _note_options(self: Any, *args: Any, **options: Any) -> Any:
+    """`element.opts(...)` that, in a thread that only wants the data, notes the axes instead of applying anything."""
+    asked = getattr(_local, "asked", None)
+    if asked is None:
+        return _apply_options(self, *args, **options)
+    asked.update({name: options[name] for name in AXES if name in options})
+    return self._obj
+
+
+# Options are half of what a view costs, and after the first drawing only its columns and the ranges of its axes are wanted.
+Opts.__call__ = _note_options
+AXES = ("xlim", "ylim", "logx", "logy")
+
+
+def data_only(draw: Callable[[xr.Dataset], Any], dataset: xr.Dataset) -> tuple[Any, dict[str, Any]]:
+    """(element without options, what the view asks of the axes)."""
+    _local.asked = {}
+    try:
+        return draw(dataset), _local.asked
+    finally:
+        _local.asked = None
+
+
+def limits(element: Any, axis: str, asked: dict[str, Any]) -> tuple[float, float] | None:
+    """The range that an axis should have: what the view asks for, else the data's with a margin."""
+    low, high = asked.get(f"{axis}lim") or (None, None)
+    log_axis = bool(asked.get(f"log{axis}"))
+    if low is None or high is None:
+        a, b = _span(element, 0 if axis == "x" else 1, log_axis)
+        if a > b:
+            return None
+        if log_axis:
+            a, b = a / 1.15, b * 1.15
+        else:
+            margin = 0.05 * (b - a) or 0.5
+            a, b = a - margin, b + margin
+        low, high = a if low is None else low, b if high is None else high
+    return float(low), float(high)
+
+
+def _span(element: Any, dimension: int, positive: bool) -> tuple[float, float]:
+    """Least and greatest finite value of the data along a dimension; (inf, -inf) where there is none."""
+    low, high = np.inf, -np.inf
+    for part in flat(element):
+        if isinstance(part, hv.Text | hv.HLine | hv.VLine) or dimension >= len(part.dimensions()):
+            continue
+        values = np.asarray(part.dimension_values(dimension), float)
+        values = values[np.isfinite(values) & (values > 0 if positive else True)]
+        if len(values):
+            low, high = min(low, values.min()), max(high, values.max())
+    return float(low), float(high)
+
+
+class Draughts:
+    """Translates one view of many Datasets; remembers the plot that it translates with."""
+
+    def __init__(self, view: View):
+        self.view = view
+        self._plot: Any = None
+        self._shape: tuple[str, ...] = ()
+
+    def frame(self, dataset: xr.Dataset) -> Frame:
+        """The view of a Dataset as columns for a plot of the same shape."""
+        with drawing:
+            element, asked = data_only(self.view.draw, dataset)
+            leaves = flat(element)
+            shape = (*(type(x).__name__ for x in leaves), *(name for name in ("logx", "logy") if asked.get(name)))
+            if self._plot is None or shape != self._shape:
+                self._plot, self._shape = translator(self.view.draw(dataset)), shape
+            columns = [translate(p, x) for p, x in zip(parts(self._plot), leaves, strict=True)]
+            sentence = self.view.sentence(dataset)
+            return Frame(element, columns, shape, limits(element, "x", asked), limits(element, "y", asked), sentence, dataset)
+
+
+def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
+    """The Dataset up to and including a frame, dear observables too."""
+    last = dataset["step"].values[frame]
+    picks: dict[str, slice] = {"step": slice(0, frame + 1)}
+    for dim in dataset.dims:
+        if str(dim).startswith("step_"):
+            picks[str(dim)] = slice(0, int(np.searchsorted(dataset[dim].values, last, side="right")))
+    return dataset.isel(picks)
+
+
+def slot_height(view: View) -> int:
+    """Pixels that a view's figure is high."""
+    return max(view.height, 280 if view.wide else 0)
+
+
+AROUND = 56
+"""Pixels of a square figure's height that axis and margins take."""
+
+
+def drawn(view: View, dataset: xr.Dataset) -> Any:
+    """HoloViews' plot of a view, dressed for the page, in light colours and in a document of its own; `drawing` is to be held."""
+    options: dict[str, Any] = {"hooks": [figures.hook], "responsive": True, "title": ""}
+    if view.square:
+        side = slot_height(view) - AROUND
+        options |= {"responsive": False, "frame_width": side, "frame_height": side}
+    element = view.draw(dataset)
+    if isinstance(element, hv.Overlay):
+        options["show_legend"] = False
+    document = Document()
+    plot = hv.renderer("bokeh").get_plot(element.opts(**options), doc=document)
+    plot.document = document  # HoloViews takes the process-wide one outside a session, which would keep the plot for ever
+    return plot
