@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from . import refining
 from .batch import Batch, signature
 from .control import ControlError
 from .job import Job, RunError
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 BATCH_BYTES = 5e8
 """Memory that the states and frames of one batch may take."""
 MOST_MEMBERS = 256
+MOST_STAGES = 16
+"""Batches that a group is divided into so that its coarse levels come first."""
 
 
 class StudyRun(Job):
@@ -135,7 +139,9 @@ class StudyRun(Job):
         states = {run_id: run.final_state() for run_id, run in self.needed.items()}
         each = [{name: states[before.id] for name, before in plan.needs.items()} for plan in self.plans]
         groups: dict[Any, list[int]] = {}
-        for i, plan in enumerate(self.plans):
+        level = refining.levels(self.study)
+        for i in np.argsort(level, kind="stable").tolist():
+            plan = self.plans[i]
             alone = self.study.one_by_one or isinstance(plan.system, HostSystem)
             groups.setdefault((signature(plan), i if alone else None), []).append(i)
         firsts = {key: Simulation(self.plans[m[0]], each[m[0]], self._start(self.plans[m[0]])) for key, m in groups.items()}
@@ -143,15 +149,16 @@ class StudyRun(Job):
             first.prepare()
         known = self._known()
         fresh = {key: [i for i in members if i not in known] for key, members in groups.items()}
-        self._table = Table(self.plans, [list(known), *fresh.values()], list(firsts.values()))
+        batches = [b for key, members in fresh.items() if members for b in self._split(members, firsts[key], each, level)]
+        batches.sort(key=lambda b: level[b.members[0]])  # stable: the order of the table does not depend on how many work at it
+        self._table = Table(self.plans, [list(known), *(b.members for b in batches)], list(firsts.values()))
         if known:
             self._copied = len(known)
             self._batches.append(BatchRun(self, list(known), len(known), each))
             for i, (other, row) in known.items():
                 self._table.copy(i, other, row)
             self._batches[0].already()
-        for key, members in fresh.items():
-            self._batches += self._split(members, firsts[key], each) if members else []
+        self._batches += batches
         self._reopen()
         return True
 
@@ -191,13 +198,16 @@ class StudyRun(Job):
     def _start(self, plan: Plan) -> Any:
         return self._scheduler.start_of(plan)
 
-    def _split(self, members: list[int], first: Simulation, each: list[dict[str, Any]]) -> list[BatchRun]:
-        """A group as batches that fit the memory and keep all workers busy, of equal size so that one program serves."""
+    def _split(self, members: list[int], first: Simulation, each: list[dict[str, Any]], level: np.ndarray) -> list[BatchRun]:
+        """A group as batches, the coarsest level first, that fit the memory and keep all workers busy; of equal size: one program serves."""
         state = sum(x.nbytes for x in jax.tree.leaves(first.first.state)) if not first.hosted else 1
         most = int(np.clip(BATCH_BYTES // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
+        by_level = [list(part) for _, part in itertools.groupby(members, key=lambda i: level[i])]
         count = max(math.ceil(len(members) / most), min(self._at_once, len(members)))
         size = math.ceil(len(members) / count)
-        parts = [members[i : i + size] for i in range(0, len(members), size)]
+        if len(by_level) > 1:
+            size = min(size, max(len(by_level[0]), math.ceil(len(members) / MOST_STAGES)))
+        parts = [part[i : i + size] for part in by_level for i in range(0, len(part), size)]
         if self._client is None:
             return [BatchRun(self, part, size, each) for part in parts]
         from .remote import RemoteBatch
@@ -239,7 +249,10 @@ class StudyRun(Job):
                 "copied": self._copied,
                 "axes": json.dumps({n: len(v) for n, v in self.study.labels().items()}),
             }
-            self._writer = store.writer(self.id, table.template(attrs), ("case",))
+            template = table.template(attrs)
+            if store.exists(self.id) and store.info(self.id).attrs.get("runs") != template.attrs["runs"]:
+                store.delete(self.id)  # begun in the order of an older version
+            self._writer = store.writer(self.id, template, ("case",))
             self._written = self._writer.rows.get("case", 0)
             if self._written:
                 table.load(store.open(self.id).load(), self._written)

@@ -142,13 +142,14 @@ def test_what_is_declared_is_used(repository):
 LAYERS = (
     {"app", "report"},
     {"labs"},
+    {"verification"},
     {"lab", "reproduce", "own", "generic_views"},
     {"instruments", "systems"},
-    {"studies", "study_run", "remote", "table", "run", "scheduler", "store", "keeping"},
+    {"studies", "refining", "study_run", "remote", "table", "run", "scheduler", "store", "keeping"},
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks"},
     {"plan"},
     {"system"},
-    {"control", "numerics", "colors", "view", "drawing"},
+    {"control", "numerics", "colors", "view", "drawing", "scoreboard"},
 )
 EVERYWHERE = {"__init__", "__main__", "cli"}
 
