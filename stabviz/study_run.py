@@ -199,7 +199,7 @@ class StudyRun(Job):
         return self._scheduler.start_of(plan)
 
     def _split(self, members: list[int], first: Simulation, each: list[dict[str, Any]], level: np.ndarray) -> list[BatchRun]:
-        """A group as batches, the coarsest level first, that fit the memory and keep all workers busy; of equal size: one program serves."""
+        """A group as batches, coarsest level first, that fit the memory and keep all workers busy; of equal size: one program serves."""
         state = sum(x.nbytes for x in jax.tree.leaves(first.first.state)) if not first.hosted else 1
         most = int(np.clip(BATCH_BYTES // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
         by_level = [list(part) for _, part in itertools.groupby(members, key=lambda i: level[i])]

@@ -50,7 +50,7 @@ def test_the_coarse_cells_come_first_and_the_order_changes_nothing(store_url, mo
     job = scheduler.submit_study(study, Noisy())
     found = job.wait().dataset
     scheduler.close()
-    assert [sum(parts, []) for parts in [seen]][0] == sorted(take.tolist())
+    assert [level for part in seen for level in part] == sorted(take.tolist())
     assert all(len(set(part)) == 1 for part in seen) and len({b._plans and len(b._plans) for b in job._batches}) == 1
     monkeypatch.setattr(refining, "levels", lambda study: np.zeros(len(RATES) * 16, int))
     alone = Scheduler(None, workers=2)
