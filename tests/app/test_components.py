@@ -21,7 +21,7 @@ from stabviz.control import Control
 
 hv.extension("bokeh")
 
-READY = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle"
+READY = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle && document.documentElement.dataset.hears"
 AXIS = "() => [...Bokeh.documents[0]._all_models.values()].find(m => m.type == 'Figure').below[0].major_label_text_color"
 
 
@@ -183,6 +183,7 @@ def test_run_bar_says_what_the_button_does(page, lab):
 
 
 def test_shortcuts_are_for_the_page_and_not_for_text(page, lab):
+    page.get_by_role("slider", name="learning rate").wait_for()  # the key of a kick is heard by the controls
     page.keyboard.press("r")
     page.keyboard.press("k")
     until(page, lambda: lab.heard("kick") and lab.heard("key"))

@@ -36,5 +36,6 @@ export function render({ model }) {
   }
   settle()
   send("here") // until now the page was on its way, and changes of it could overtake it
-  model.on("remove", () => bin.forEach(off => off()))
+  document.documentElement.dataset.hears = "keys" // what drives the page by keys waits for this
+  model.on("remove", () => { bin.forEach(off => off()); delete document.documentElement.dataset.hears })
 }
