@@ -35,6 +35,8 @@ class Study:
         cases: instead of axes, a list of such dicts that need not be a product; the dim is `case`.
         keep: observables to record (None: all); asked: dear observables to record.
         one_by_one: one case after the other instead of batches: the bits of single runs.
+        repeat: how often it was repeated before: with each repetition all its seeds move on, so that no random number is met twice.
+            Its labels stay: they say which of the seeds, not which number.
     """
 
     system: str | None = None
@@ -50,6 +52,7 @@ class Study:
     keep: Sequence[str] | None = None
     asked: Sequence[str] = ()
     one_by_one: bool = False
+    repeat: int = 0
 
     def labels(self) -> dict[str, list[Any]]:
         """Each axis and its labels."""
@@ -71,7 +74,8 @@ class Study:
 
     def plans(self, of: Any) -> list[Plan]:
         """The plan of each case. `of`: a Lab, or a System."""
-        return [self._plan(of, case) for case in self.settings()]
+        plans = [self._plan(of, case) for case in self.settings()]
+        return moved_on(plans, self.repeat) if self.repeat else plans
 
     def _plan(self, of: Any, case: Mapping[str, Any]) -> Plan:
         base = {name: getattr(self, name) for name in SETTINGS}
@@ -88,6 +92,16 @@ class Study:
                     schedule=schedule_for(system, settings["steps"], settings["frames"], settings["spacing"]),
                     interventions=tuple(i if isinstance(i, Intervention) else Intervention(*i) for i in settings["interventions"] or ()),
                     asked=tuple(self.asked), keep=None if self.keep is None else tuple(self.keep))  # fmt: skip
+
+
+def moved_on(plans: list[Plan], times: int) -> list[Plan]:
+    """The plans with other seeds: the seed and each key that is fixed apart are moved by `times` the span that they take together."""
+    used: dict[str, list[int]] = {}
+    for plan in plans:
+        for name, seed in (("seed", plan.seed), *plan.seeds):
+            used.setdefault(name, []).append(seed)
+    by = {name: times * (1 + max(seeds) - min(seeds)) for name, seeds in used.items()}
+    return [p.replace(seed=p.seed + by["seed"], seeds=tuple((k, s + by[k]) for k, s in p.seeds)) for p in plans]
 
 
 def study(

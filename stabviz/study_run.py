@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -52,6 +53,9 @@ class StudyRun(Job):
         self._stored: xr.Dataset | None = None
         self._writer: Any = None
         self._copied = 0
+        self._began: float | None = None
+        self._finished: float | None = None
+        self._before: float = 0.0  # seconds, when it was broken off
 
     @functools.cached_property
     def id(self) -> str:
@@ -69,6 +73,15 @@ class StudyRun(Job):
         done = sum(b.steps_done for b in self._batches)
         speed = sum(b.speed for b in self._batches if not b.ended)
         return Progress(done, steps, 0, speed, (steps - done) / speed if speed > 0 and not self.ended else None)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that it took, also when it is replayed from the store; None where that is not known (cases taken from other studies)."""
+        if self._stored is not None:
+            return self._before or None
+        if self._copied or self._began is None:
+            return None
+        return self._before + (self._finished or time.monotonic()) - self._began
 
     @property
     def dataset(self) -> xr.Dataset:
@@ -130,6 +143,8 @@ class StudyRun(Job):
     def _begin(self) -> bool:
         if self._replay():
             return False
+        if self._began is None:
+            self._began = time.monotonic()
         if not self.needed:
             needs = {before.id: before for plan in self.plans for before in plan.needs.values()}
             self.needed = {i: self._scheduler.submit(before, self.lab) for i, before in needs.items()}
@@ -228,8 +243,10 @@ class StudyRun(Job):
         if store is None or not store.exists(self.id):
             return False
         try:
-            if store.info(self.id).attrs.get("status") != "finished":
+            attrs = store.info(self.id).attrs
+            if attrs.get("status") != "finished":
                 return False
+            self._before = float(attrs.get("seconds", 0.0))
             self._stored = Table.opened(store.open(self.id).load(), self.study)
         except StoreError as error:
             self._notice = str(error)
@@ -255,6 +272,7 @@ class StudyRun(Job):
             self._writer = store.writer(self.id, template, ("case",))
             self._written = self._writer.rows.get("case", 0)
             if self._written:
+                self._before = float(store.info(self.id).attrs.get("seconds", 0.0))
                 table.load(store.open(self.id).load(), self._written)
         except StoreError as error:
             self._notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
@@ -279,7 +297,8 @@ class StudyRun(Job):
         try:
             if done > self._written or attrs:
                 rows = {"case": table.rows(self._written, done)} if done > self._written else {}
-                self._writer.commit(rows, attrs={"statuses": json.dumps(table.statuses), **attrs})
+                taken = {} if self.seconds is None else {"seconds": round(self.seconds, 3)}
+                self._writer.commit(rows, attrs={"statuses": json.dumps(table.statuses), **taken, **attrs})
                 self._written = done
         except StoreError as error:
             self._notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
@@ -293,6 +312,7 @@ class StudyRun(Job):
 
     def _finish(self) -> None:
         status = "cancelled" if any(b.status == "cancelled" for b in self._batches) else "finished"
+        self._finished = time.monotonic()
         if status == "finished":
             self._commit(status="finished")
         self.release()

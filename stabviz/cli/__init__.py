@@ -1,4 +1,4 @@
-"""The command line: `stabviz labs | show | run | runs | export | delete | serve`.
+"""The command line: `stabviz labs | show | run | sweep | verify | runs | export | delete | serve`.
 
 A control is an option by its declaration alone. What a person can get wrong is answered with one sentence on
 stderr and exit status 2. jax and panel are imported by the commands that need them.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import __version__
 from ..lab import UnknownLab, lab
-from . import run, runs, show, sweep
+from . import run, runs, show, sweep, verify
 from .texts import INTERRUPTED, OK, WRONG, Refused, near, option, printable, whole
 
 if TYPE_CHECKING:
@@ -130,6 +130,13 @@ def _parser(words: Sequence[str]) -> _Parser:
         sweeping.add_argument(f"--{word}", metavar="NAME", help=what)
     for word, what in (("seed", "of every point"), ("steps", "length of each run"), ("frames", "recorded steps of each run")):
         sweeping.add_argument(f"--{word}", metavar="N", help=what)
+    checking = command("verify", verify.verify, "judge every claim anew and write the scoreboard", epilog=verify.EPILOG)
+    checking.add_argument("lab", metavar="LAB", nargs="*", help="the labs; all, if none is named")
+    checking.add_argument("--claim", metavar="NAME", help="only that claim (may be repeated)", **several)
+    checking.add_argument("--seeds", metavar="N", default="3", help="how often each claim is judged; default 3")
+    checking.add_argument("--jobs", metavar="N", default="1", help="processes that share the work; default 1, which uses all cores as well")
+    checking.add_argument("--limit", metavar="SECONDS", help="a claim whose first seed took longer is judged on that one alone")
+    checking.add_argument("--output", metavar="FILE", help="default data/scoreboard.json in a source tree, else a file of this user")
     listing = command("runs", runs.runs, "list the runs in the store")
     listing.add_argument("--json", action="store_true", help="as JSON, one object a run")
     copying = command("export", runs.export, "copy a run to a netCDF file")
@@ -138,7 +145,7 @@ def _parser(words: Sequence[str]) -> _Parser:
     deleting = command("delete", runs.delete, "delete runs from the store")
     deleting.add_argument("id", metavar="ID", nargs="+")
     serving = command("serve", _serve, "serve the pages")
-    for made in (going, sweeping, listing, copying, deleting, serving):
+    for made in (going, sweeping, checking, listing, copying, deleting, serving):
         made.add_argument("--store", metavar="URL", help="folder or address of the store")
     serving.add_argument("file", metavar="FILE", nargs="?", help="a Python file with a System of your own, loaded again when it is saved")
     serving.add_argument("--port", metavar="N", default="5006", help="default 5006; 0 takes a free one")
