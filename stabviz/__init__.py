@@ -13,7 +13,7 @@ from typing import Any
 
 # The submodules `labs` and `lab` are loaded before the functions of the same names take their place here.
 from . import labs as _labs_folder  # noqa: F401
-from .lab import Claim, Experiment, Lab, Paper, Preset, Verdict, View, lab, labs
+from .lab import Boundary, Claim, Experiment, Lab, Paper, Preset, Verdict, View, lab, labs
 
 __version__ = "0.1.0"
 
@@ -42,7 +42,10 @@ _WHERE = {
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = ["Claim", "Experiment", "Lab", "Paper", "Preset", "Verdict", "View", "__version__", "instruments", "lab", "labs", *sorted(_HOME)]
+__all__ = [
+    "Boundary", "Claim", "Experiment", "Lab", "Paper", "Preset", "Verdict", "View", "__version__", "instruments", "lab", "labs",
+    *sorted(_HOME),
+]  # fmt: skip
 
 
 class _Package(types.ModuleType):

@@ -17,6 +17,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .boundary import Boundary as Boundary
 from .view import View as View
 
 if TYPE_CHECKING:
@@ -196,8 +197,8 @@ class Lab:
     """One paper's laboratory. Made once in `labs/WING/SLUG/__init__.py` as `lab`.
 
     The rest of the folder loads when used: `system.py` (`SYSTEMS`), `views.py` (`VIEWS`), `claims.py` (`CLAIMS`,
-    `EXPERIMENTS`), `text.md`, `thumbnail.svg`. `requires`: packages that it needs beyond stabviz's own, module -> what
-    pip installs (`{"sklearn": "scikit-learn"}`).
+    `EXPERIMENTS`), `boundaries.py` (`BOUNDARIES`), `text.md`, `thumbnail.svg`. `requires`: packages that it needs beyond
+    stabviz's own, module -> what pip installs (`{"sklearn": "scikit-learn"}`).
     """
 
     def __init__(self, package: str, *, title: str, wing: str, tagline: str, paper: Paper = NO_PAPER, primary: Sequence[str] = (),
@@ -265,6 +266,11 @@ class Lab:
     def experiments(self) -> tuple[Experiment, ...]:
         """Its guided experiments."""
         return tuple(self._optional("claims", "EXPERIMENTS"))
+
+    @functools.cached_property
+    def boundaries(self) -> tuple[Boundary, ...]:
+        """What its paper predicts over its controls, for the maps of sweeps."""
+        return tuple(self._optional("boundaries", "BOUNDARIES"))
 
     @functools.cached_property
     def text(self) -> str:
