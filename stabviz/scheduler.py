@@ -66,15 +66,24 @@ class Scheduler:
         needed = {name: self.submit(before, lab) for name, before in plan.needs.items()}
         return self._add(Run(plan, self, lab), needed, paused)
 
-    def submit_study(self, study: Any, of: Any, client: Any = None) -> Any:
-        """The run of a study (`stabviz.studies.Study`) of a Lab or a System. Returns at once.
+    def submit_study(self, study: Any, of: Any, client: Any = None, begin: bool = True) -> Any:
+        """The run of a study (`stabviz.studies.Study`) of a Lab or a System. Returns when all its plans are made, some ms each.
 
-        `client`: a `dask.distributed.Client`; its cluster's workers carry the batches out.
+        `client`: a `dask.distributed.Client`; its cluster's workers carry the batches out. `begin=False`: the one under way, or what
+        the store has of it, paused where it was broken off; None if there is neither.
         """
         from .study_run import StudyRun
 
         job = StudyRun(study, of, self, lab=None if hasattr(of, "step") else of, client=client)
-        return self._add(job, {}, False)
+        with self._lock:
+            known = self._known(job.id)
+        if known is not None:
+            if begin and known.status == "paused":
+                known.resume()
+            return known
+        if not begin and (self.store is None or not self.store.exists(job.id)):
+            return None
+        return self._add(job, {}, not begin)
 
     def warm(self, plan: Plan) -> None:
         """Compile what a run of this plan would need, when a worker has nothing better to do; a person about to press Run waits less."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from stabviz.app import sweep_link
 from stabviz.control import Control, ControlError
 from stabviz.lab import Lab, UnknownLab
 from stabviz.plan import Intervention, check_seed, checked
 from stabviz.system import Schedule, Segment, controls
 
-OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live", "page", "q")
+OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live", "page", "q", *sweep_link.WORDS)
 """Words of the link that are not controls. A control of such a name is written with a dot in front."""
 
 TABS = (("live", "Live"), ("instruments", "Instruments"), ("sweep", "Sweep"), ("theory", "Theory"), ("data", "Data"))
@@ -35,6 +36,7 @@ class State:
     tab: str = "live"
     at: int | None = None
     live: bool = False
+    sweep: sweep_link.Sweep | None = None
     problems: list[str] = dataclasses.field(default_factory=list)
 
     def plan(self, lab: Lab, **changes: Any) -> Any:
@@ -97,6 +99,8 @@ def write(lab: Lab, state: State) -> str:
     for touch in state.touches:
         words = [f"{k}={v:.17g}" if isinstance(v, float) else f"{k}={v}" for k, v in touch.what]
         items.append(("touch", " ".join([str(touch.step), touch.kind, *words])))
+    if state.sweep is not None:
+        items += state.sweep.words()
     if state.live:
         items.append(("live", "1"))
     if state.tab != "live":
@@ -153,6 +157,9 @@ def read(lab: Lab, query: str) -> State:
         state = dataclasses.replace(default(lab, preset or "", system), tab=state.tab)
     except UnknownLab as error:
         problems.append(str(error))
+    if "over" in given:
+        shown = sweep_link.observables_of(lab.system(state.system, **state.values))
+        state.sweep = sweep_link.read(words, specs, list(shown), problems)
     state.problems = problems
     return state
 
