@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
+import pathlib
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -101,6 +104,19 @@ class Job:
         if self._status == "failed":
             raise RunError(self.error)
         return self
+
+    def report(self, path: str | os.PathLike[str], *beside: Any, frames: int | None = None) -> pathlib.Path:
+        """Write what there is so far as one HTML file that opens offline: views with a scrubber, verdicts, text, how to reproduce it.
+
+        Args:
+            path: where it is written. beside: other runs to compare it with.
+            frames: moments kept of each run; by default so many that the file stays below 5 MB.
+
+        Raises:
+            RunError: there is nothing to report yet, or it cannot be written there.
+        """
+        written: pathlib.Path = importlib.import_module("stabviz.report").write([self, *beside], path, frames)
+        return written
 
     def pause(self) -> None:
         """Stop at the next chunk border, keeping everything."""

@@ -7,6 +7,7 @@ columns and ranges that it gives to the models of that figure.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +43,18 @@ class Frame:
     def step(self) -> float:
         """The last recorded step in it."""
         return float(self.dataset["step"].values[-1])
+
+    @functools.cached_property
+    def places(self) -> np.ndarray:
+        """Where each recorded moment stands on the x axis: at its time where a part is drawn over all times, else at its step."""
+        steps = self.dataset["step"].values.astype(float)
+        if "time" in self.dataset.variables and self.dataset["time"].dims == ("step",):
+            times = self.dataset["time"].values.astype(np.float32)
+            for columns in self.columns:
+                x = next(iter(columns.values()), None)
+                if isinstance(x, np.ndarray) and x.shape == times.shape and np.allclose(x, times, equal_nan=True):
+                    return times.astype(float)
+        return steps
 
 
 def parts(plot: Any) -> list[Any]:

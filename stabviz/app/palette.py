@@ -99,6 +99,23 @@ def swap(models: Iterable[Model], theme: Theme) -> int:
     return changed
 
 
+def dark_patches(models: Iterable[Model]) -> list[tuple[str, str, Any, Any]]:
+    """What `swap` would change in models of the light theme, for a page that does it without Python: (model, property, light, dark).
+
+    Columns that hold colours are not in it: the page translates them with `TOKENS`.
+    """
+    found = []
+    for model in models:
+        for name in _colour_properties(type(model)):
+            light = getattr(model, name)
+            constant = isinstance(light, Value)
+            light = light.value if constant else light
+            dark = translate(light, "dark")
+            if dark is not light and dark != light:
+                found.append((model.id, name, {"value": light} if constant else light, {"value": dark} if constant else dark))
+    return found
+
+
 def _swap_property(model: Model, name: str, theme: Theme) -> int:
     value = getattr(model, name)
     if isinstance(value, Value):  # a constant visual: {"value": "#1f6f9e"}

@@ -59,7 +59,6 @@ class Stage:
         self._leave_out(run)
         visible = set(self._browser.views)
         put = False  # one new figure a tick: each keeps the loop busy for a while
-        at = float(run.plan.schedule.at[shown])
         for frame, slot in self.pairs:
             if not frame.visible or (slot.view.slug not in visible and slot.plot is not None):
                 continue
@@ -77,7 +76,7 @@ class Stage:
                     continue
                 frame.empty = ""
                 frame.say(drawn.sentence)
-            where = drawn.step if follow else at
+            where = float(drawn.places[-1 if follow else min(shown, len(drawn.places) - 1)])
             slot.moment(None if follow and run.ended else max(where, 1) if _log_x(slot) else where)
 
     def _leave_out(self, run: Run) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _MATHML = "{http://www.w3.org/1998/Math/MathML}m"
 _ATTRIBUTES = set(
     "accent accentunder align close columnalign columnlines columnspacing columnspan columnwidth depth display displaystyle fence form "
-    "frame height largeop linethickness lspace mathcolor mathsize mathvariant maxsize minsize movablelimits notation open rowalign rowlines "
-    "rowspacing rowspan rspace scriptlevel separator separators stretchy symmetric voffset width".split()
+    "frame height largeop linethickness lspace mathcolor mathsize mathvariant maxsize minsize movablelimits notation open rowalign "
+    "rowlines rowspacing rowspan rspace scriptlevel separator separators stretchy symmetric voffset width".split()
 )
 
 _GREEK = dict(
