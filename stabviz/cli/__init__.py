@@ -1,4 +1,4 @@
-"""The command line: `stabviz labs | show | run | sweep | verify | runs | export | delete | serve`.
+"""The command line: `stabviz labs | show | run | sweep | verify | runs | report | export | delete | serve`.
 
 A control is an option by its declaration alone. What a person can get wrong is answered with one sentence on
 stderr and exit status 2. jax and panel are imported by the commands that need them.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import __version__
 from ..lab import UnknownLab, lab
-from . import run, runs, show, sweep, verify
+from . import report, run, runs, show, sweep, verify
 from .texts import INTERRUPTED, OK, WRONG, Refused, near, option, printable, whole
 
 if TYPE_CHECKING:
@@ -139,13 +139,20 @@ def _parser(words: Sequence[str]) -> _Parser:
     checking.add_argument("--output", metavar="FILE", help="default data/scoreboard.json in a source tree, else a file of this user")
     listing = command("runs", runs.runs, "list the runs in the store")
     listing.add_argument("--json", action="store_true", help="as JSON, one object a run")
+    reporting = command(
+        "report", report.report, "write runs, or a sweep, as one HTML file that opens offline",
+        epilog="Several runs are compared. The beginning of a name is enough, where it is of one run only; `stabviz runs` lists them.",
+    )  # fmt: skip
+    reporting.add_argument("id", metavar="RUN", nargs="+")
+    reporting.add_argument("-o", "--output", metavar="FILE", help="file, or folder, to write to; default a file in this folder")
+    reporting.add_argument("--frames", metavar="N", help="moments kept of each run; default so many that the file stays below 5 MB")
     copying = command("export", runs.export, "copy a run to a netCDF file")
     copying.add_argument("id", metavar="ID")
     copying.add_argument("path", metavar="PATH")
     deleting = command("delete", runs.delete, "delete runs from the store")
     deleting.add_argument("id", metavar="ID", nargs="+")
     serving = command("serve", _serve, "serve the pages")
-    for made in (going, sweeping, checking, listing, copying, deleting, serving):
+    for made in (going, sweeping, checking, listing, reporting, copying, deleting, serving):
         made.add_argument("--store", metavar="URL", help="folder or address of the store")
     serving.add_argument("file", metavar="FILE", nargs="?", help="a Python file with a System of your own, loaded again when it is saved")
     serving.add_argument("--port", metavar="N", default="5006", help="default 5006; 0 takes a free one")

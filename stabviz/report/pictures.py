@@ -18,7 +18,7 @@ from stabviz.app.palette import dark_patches
 from stabviz.lab import View
 from stabviz.report.packing import Packer
 
-MOMENTS = 64
+MOMENTS = 48
 """Moments of a run that are kept, unless somebody asks for another number."""
 
 
