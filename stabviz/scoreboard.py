@@ -112,7 +112,7 @@ class Row:
         values = self.values
         if not values:
             return ""
-        middle, low, high = (f"{x:.4g}" for x in (statistics.median(values), min(values), max(values)))
+        middle, low, high = (number(x) for x in (statistics.median(values), min(values), max(values)))
         return middle if len(values) == 1 else f"{middle} (each time)" if low == high else f"{middle} ({low} … {high})"
 
     @property
@@ -169,6 +169,11 @@ class Board:
         kept = [r for r in self.rows if r.lab not in claims or (r.lab, r.claim) in listed]
         kept.sort(key=lambda r: listed.get((r.lab, r.claim), len(listed)))
         return dataclasses.replace(self, rows=tuple(kept))
+
+
+def number(x: float) -> str:
+    """To four digits, with a minus that is one."""
+    return f"{x:.4g}".replace("-", "−").replace("e+", "e")
 
 
 def text(board: Board) -> str:

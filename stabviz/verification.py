@@ -92,9 +92,9 @@ def judged(seed: int, verdict: Verdict, seconds: float | None, names: Sequence[s
 
 
 def total(seconds: Iterable[float | None]) -> float | None:
-    """The sum, rounded to where it means something; None where one is not known."""
+    """The sum, to four digits; None where one is not known."""
     known = list(seconds)
-    return None if any(s is None for s in known) else round(sum(s for s in known if s is not None), 2)
+    return None if any(s is None for s in known) else float(f"{sum(s for s in known if s is not None):.4g}")
 
 
 def sentence(error: BaseException) -> str:

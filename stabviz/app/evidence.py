@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from stabviz.app.components import card
 from stabviz.app.live import studio, verdicts
+from stabviz.app.scores import current
 from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.lab import Claim, Lab, Verdict
@@ -41,10 +42,20 @@ class Evidence:
             return
         self._watches += [job.watch() for job in self._jobs[slug].values()]
 
+    def find(self, slug: str) -> None:
+        """Take what decides a claim from the store, if it is known to be there: a link points at the claim. Nothing is computed for it."""
+        row = current()[0].row(self.lab.slug, slug) if slug else None
+        store = self.scheduler.store
+        if row is None or store is None or isinstance(self.lab.claim(slug).study, str):
+            return
+        if (names := row.trials[0].studies) and all(store.exists(name) for name in names):
+            self.act(slug)
+
     def cards(self, run: Run | None) -> list[dict[str, Any]]:
         """All cards as they are now."""
         judged = {claim.slug: verdict for claim, verdict in verdicts(run, self.lab)} if run is not None else {}
-        return [self._card(claim, judged.get(claim.slug)) for claim in self.lab.claims]
+        claims = sorted(self.lab.claims, key=lambda claim: claim.slug != self._page.state.claim)  # what a link points at comes first
+        return [self._card(claim, judged.get(claim.slug)) for claim in claims]
 
     def _card(self, claim: Claim, here: Verdict | None) -> dict[str, Any]:
         jobs = self._jobs.get(claim.slug, {})

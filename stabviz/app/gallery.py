@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import panel as pn
 
-from stabviz.app import shell, theme
+from stabviz.app import scores, shell, theme
 from stabviz.app.palette import TOKENS
 from stabviz.app.text import inline, plain
 from stabviz.lab import WINGS, labs
@@ -31,7 +31,7 @@ def gallery(found: Mapping[str, Any], scores: Mapping[str, tuple[int, int]] | No
 def page() -> pn.Template:
     """The gallery of the labs that are installed, with the search of this session's link."""
     search = (pn.state.session_args or {}).get("q", [b""])[0].decode("utf-8", "replace")
-    return gallery(labs(), search=search)
+    return gallery(labs(), scores.current()[0].scores(), search=search)
 
 
 def body(found: Mapping[str, Any], scores: Mapping[str, tuple[int, int]]) -> str:

@@ -49,7 +49,8 @@ class LabPage:
         self.stage = Stage(lab, self.browser, self.scrubber)
         self.controls = self._make_controls()
         self.evidence = Evidence(lab, scheduler, self)
-        self.claims = Claims(cards=self.evidence.cards(None))
+        self.evidence.find(self.state.claim)
+        self.claims = Claims(cards=self.evidence.cards(None), here=self.state.claim)
         self.quiz = Quiz(self)
         self.bench = Bench(self)
         self.sweeper = Sweeper(self)
@@ -141,6 +142,7 @@ class LabPage:
         else:
             self.controls.set(**self._shown_values(specs))
         self.controls.param.update(seed=self.state.seed, preset=self.state.preset, live=self.state.live)
+        self.claims.here = self.state.claim
         self.stage.suit(self.state.system)
         self.bench.show()
         self._address(push)

@@ -13,7 +13,8 @@ from stabviz.lab import Lab, UnknownLab
 from stabviz.plan import Intervention, check_seed, checked
 from stabviz.system import Schedule, Segment, controls
 
-OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live", "page", "q", *sweep_link.WORDS)
+OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live",
+       "page", "q", "claim", *sweep_link.WORDS)
 """Words of the link that are not controls. A control of such a name is written with a dot in front."""
 
 TABS = (("live", "Live"), ("instruments", "Instruments"), ("sweep", "Sweep"), ("theory", "Theory"), ("data", "Data"))
@@ -36,6 +37,7 @@ class State:
     tab: str = "live"
     at: int | None = None
     live: bool = False
+    claim: str = ""
     sweep: sweep_link.Sweep | None = None
     problems: list[str] = dataclasses.field(default_factory=list)
 
@@ -80,6 +82,19 @@ def default(lab: Lab, preset: str = "", system: str | None = None, seed: int = 0
     return State(name, values, first.steps, first.frames, first.spacing, plan.seed, preset, plan.interventions, tuple(more))
 
 
+def deciding(lab: Lab, claim: str) -> State | None:
+    """The state that shows what decides a claim: its first case, or None where nothing of its own does."""
+    from stabviz.verification import studies_of
+
+    for study in studies_of(lab.claim(claim)).values():
+        plan = study.plans(lab)[0]
+        first, *more = plan.schedule.segments
+        values = {name: value for name, value in plan.controls.items() if name != "steps"}
+        return State(plan.name, values, first.steps, first.frames, first.spacing, plan.seed, study.preset or "", plan.interventions,
+                     tuple(more), claim=claim)  # fmt: skip
+    return None
+
+
 def key(name: str) -> str:
     """How a control is called in a link."""
     return f".{name}" if name in OWN else name
@@ -93,6 +108,8 @@ def write(lab: Lab, state: State) -> str:
         items.append(("system", state.system))
     if state.preset:
         items.append(("preset", state.preset))
+    if state.claim:
+        items.append(("claim", state.claim))
     items += [(key(name), specs[name].format(value)) for name, value in state.values.items()]
     items += [("seed", str(state.seed)), ("steps", str(state.steps)), ("frames", str(state.frames)), ("spacing", state.spacing)]
     items += [("more", f"{s.steps} {s.frames} {s.spacing}") for s in state.more]
@@ -134,7 +151,12 @@ def read(lab: Lab, query: str) -> State:
     except (UnknownLab, ControlError) as error:
         problems.append(f"{str(error).rstrip('.')}; the first one is shown.")
         system = None
+    claim = known("claim", given.get("claim"), {c.slug: c for c in lab.claims} if given.get("claim") else {})
     state = default(lab, preset or "", system)
+    shown = deciding(lab, claim) if claim else None
+    if shown is not None and system in (None, shown.system):
+        state = shown
+    state.claim = claim or ""
     specs = controls(lab.system_class(state.system))
     names = {key(name): spec for name, spec in specs.items()}
     turned: dict[str, Any] = {}

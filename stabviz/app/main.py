@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 
-from stabviz.app import gallery, link, shell
+from stabviz.app import gallery, link, scores, shell
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import TICK_MS, LabPage
 from stabviz.lab import UnknownLab, lab, offer
@@ -41,7 +41,7 @@ def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any
     arguments = pn.state.session_args or {}
     wanted = arguments.get("lab")
     if not wanted:
-        return gallery.page()
+        return scores.page() if arguments.get("page") == [b"scoreboard"] else gallery.page()
     slug = wanted[0].decode("utf-8", "replace")
     try:
         found = lab(slug)

@@ -18,7 +18,7 @@ from stabviz.app import figures, theme
 from stabviz.app.components import Browser, Tabs
 from stabviz.app.palette import Theme
 
-NAV = (("labs", "Labs", "?"),)  # other pages are added here when they exist
+NAV = (("labs", "Labs", "?"), ("scoreboard", "Scoreboard", "?page=scoreboard"))  # other pages are added here when they exist
 KEYS = (
     ("r", "run, pause, resume"),
     ("s", "one frame"),
@@ -45,6 +45,7 @@ def page(
     here: str = "labs",
     search: str = "",
     body: str = "",
+    script: str = "",
     browser: Browser | None = None,
     tabs: Sequence[tuple[str, str]] = (),
     tab: str = "live",
@@ -56,6 +57,8 @@ def page(
     panes: Mapping[str, Iterable[Any]] | None = None,
 ) -> pn.Template:
     """A whole page. `tagline` and `body` are HTML; the areas take Panel objects; `tabs` are (slug, title), the first one is the live page.
+
+    `script` is what this page's browser side has beyond that of every page.
 
     The returned template has the attribute `sv_tabs`, the `Tabs` component (or None).
     """
@@ -72,7 +75,7 @@ def page(
         "description": description,
         "css": theme.css(),
         "font_css": theme.font_css(),
-        "script": theme.read("shell.js"),
+        "script": theme.read("shell.js") + script,
         "logo": theme.logo(),
         "favicon": theme.favicon(),
         "nav": [{"title": text, "href": href, "here": name == here} for name, text, href in NAV],

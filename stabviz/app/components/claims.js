@@ -55,6 +55,7 @@ export function render({ model, el }) {
       if (!made.has(c.slug)) made.set(c.slug, claimCard(send))
       const card = made.get(c.slug)
       card.show(c)
+      card.el.classList.toggle("here", c.slug === model.here)
       if (list.children[i + 1] !== card.el) list.insertBefore(card.el, list.children[i + 1] || null)
     })
   }

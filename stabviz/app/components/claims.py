@@ -3,6 +3,7 @@
 Claims
     cards    [card(...)]: see `card` below; only what differs is drawn again
     title    heading
+    here     slug of the card that a link points at: it is marked
     event    act(slug): the word at the card ("Run it", "Kick") was pressed
 TryThis
     question, options [text], chosen (-1: not answered), answer (sentence with what was measured), right (index or -1)
@@ -58,6 +59,7 @@ class Claims(Component):
 
     title = param.String("The paper says, this run shows")
     cards = param.List([])
+    here = param.String("")
 
     _esm = module("claims.js")
     reserve = 420
