@@ -66,6 +66,8 @@ class Evidence:
             return card(claim.slug, claim.statement, "running", progress=share, **common)
         decided = self._decide(claim, jobs) if jobs else None
         verdict = here if here is not None and here.holds is not None else decided or here
+        if jobs and decided is None and (here is None or here.holds is None):  # carried out, and being judged
+            return card(claim.slug, claim.statement, "running", progress=1.0, **common)
         action = "Run it" if claim.study is not None and (verdict is None or verdict.holds is None) else ""
         if claim.slug in self._errors:
             return card(claim.slug, claim.statement, "open", reason=self._errors[claim.slug], action=action, **common)
@@ -89,7 +91,10 @@ class Evidence:
         answers, lab = self._decided, self.lab
 
         def decide() -> None:
-            answers[claim.slug] = lab.verdict(claim, jobs)
+            try:
+                answers[claim.slug] = lab.verdict(claim, jobs)
+            except Exception as error:  # a lab's own function: the card says so, and the page goes on
+                answers[claim.slug] = Verdict(None, reason=f"judging it raised {type(error).__name__}: {error}")
 
         studio.ask((id(answers), claim.slug), decide)
         return None

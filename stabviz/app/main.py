@@ -40,8 +40,10 @@ def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any
             return broken(own)
     arguments = pn.state.session_args or {}
     wanted = arguments.get("lab")
+    if arguments.get("page") == [b"scoreboard"]:
+        return scores.page()
     if not wanted:
-        return scores.page() if arguments.get("page") == [b"scoreboard"] else gallery.page()
+        return gallery.page()
     slug = wanted[0].decode("utf-8", "replace")
     try:
         found = lab(slug)
