@@ -1,4 +1,4 @@
-"""Views for a System that brings none, made from its observables: numbers over time, vectors, a phase portrait, pictures."""
+"""Views that no lab has to write: of a System's observables (numbers over time, vectors, a phase portrait, pictures), and of ensembles."""
 
 from __future__ import annotations
 
@@ -112,6 +112,98 @@ def _portrait(name: str, o: Observable) -> View:
 
     enough = lambda ds: name in ds and ds[name].ndim == 2 and 2 <= ds[name].shape[1] <= 4  # noqa: E731
     return View("portrait", f"Portrait of {o.long_name or name}", draw, say, kind="moment", height=240, when=enough)
+
+
+# -- ensembles ------------------------------------------------------------------------------------------------------------
+
+LOST = ("diverged", "failed")
+"""Ends of a run that lost it; others (solved, converged) are results like any."""
+LEVELS = (0.0, 0.16, 0.5, 0.84, 1.0)
+"""Least, median less and plus one standard deviation of a normal distribution, largest."""
+
+
+def quantiles(values: np.ndarray) -> np.ndarray:
+    """The `LEVELS` of what is finite along the first axis; NaN where nothing is. Shape (5, ...)."""
+    good = np.isfinite(values)
+    sorted_ = np.sort(np.where(good, values, np.inf), axis=0)
+    last = good.sum(axis=0) - 1
+    found = []
+    for level in LEVELS:
+        place = level * np.maximum(last, 0)
+        low = np.floor(place).astype(int)
+        a, b = (np.take_along_axis(sorted_, i[None], 0)[0] for i in (low, np.minimum(low + 1, np.maximum(last, 0))))
+        with np.errstate(invalid="ignore"):
+            found.append(np.where(last >= 0, a + (place - low) * (b - a), np.nan))
+    return np.stack(found)
+
+
+def members_of(dataset: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(values (members, steps), steps, step at which each member was lost or -1) of a number in a study's Dataset.
+
+    What a lost member showed after its end is NaN. Members that have not begun are left out.
+
+    Raises:
+        ValueError: it is no number over steps, or the members were recorded at different steps.
+    """
+    over = tuple(str(d) for d in dataset["status"].dims)
+    if name not in dataset or set(dataset[name].dims) != {*over, "step"}:
+        raise ValueError(f"{name} is no single number over the steps of this study.")
+    if "step" not in dataset.coords:
+        raise ValueError("the members were recorded at different steps: select those that have the same.")
+    y = dataset[name].transpose(*over, "step").values.astype(float).reshape(-1, dataset.sizes["step"])
+    status, ended = (dataset[n].values.reshape(-1) for n in ("status", "ended_step"))
+    gone = np.where(np.isin(status, LOST), ended, -1)
+    begun = status != "waiting"
+    steps = dataset["step"].values.astype(float)
+    y = np.where((gone[:, None] >= 0) & (steps[None, :] > gone[:, None]), np.nan, y)
+    return y[begun], steps, gone[begun]
+
+
+def ensemble(name: str, long_name: str = "") -> View:
+    """A number of a study's members over the steps: median, the band that holds 68 % of them, and all of them thinly.
+
+    Draws the Dataset of `stabviz.study` (or a selection of it): every dimension of the study counts as members (seeds, noise,
+    kick sizes). Members that were lost are in the bands until then; how many they are is in the sentence.
+    """
+    title = (long_name[:1].upper() + long_name[1:]) or name
+
+    def draw(ds: xr.Dataset) -> Any:
+        y, steps, _ = members_of(ds, name)
+        least, low, middle, high, most = quantiles(y) if len(y) else np.full((5, len(steps)), np.nan)
+        bands = [
+            hv.Area((steps, least, most), "step", ["least", "most"]).opts(color=COLORS["stable"], alpha=0.12, line_alpha=0),
+            hv.Area((steps, low, high), "step", ["low", "high"]).opts(color=COLORS["stable"], alpha=0.25, line_alpha=0),
+        ]
+        curve = hv.Curve((steps, middle), "step", "median").opts(color=COLORS["stable"], line_width=2)
+        seen = np.array([least, most])
+        seen = seen[np.isfinite(seen)]
+        log = bool(len(seen) and seen.min() > 0 and seen.max() > 300 * seen.min())
+        limits = (float(seen.min()) / 1.3, float(seen.max()) * 1.3) if log else _range(seen)
+        return hv.Overlay([*bands, curve]).opts(logy=log, ylim=limits, xlabel="step", ylabel="")
+
+    def say(ds: xr.Dataset) -> str:
+        y, steps, gone = members_of(ds, name)
+        lost = np.flatnonzero(gone >= 0)
+        left = np.isfinite(y).any(axis=0)
+        if not left.any():
+            return f"{title}: nothing has been recorded of its {len(y)} members." if len(y) else f"{title}: no member has begun."
+        at = int(np.flatnonzero(left)[-1])
+        _, low, middle, high, _ = quantiles(y[:, at])
+        kept = int(np.isfinite(y[:, at]).sum())
+        told = f"{title} at step {int(steps[at]):,}: median {middle:.4g}, 68 % between {low:.4g} and {high:.4g}, of {kept} members."
+        if len(lost):
+            first = int(gone[lost].min())
+            told += f" {len(lost)} of {len(y)} were lost, the first at step {first:,}; the bands are of those still there."
+        return told
+
+    return View(f"ensemble-{name}", title, draw, say, wide=True, height=260)
+
+
+def ensembles(dataset: xr.Dataset) -> tuple[View, ...]:
+    """A view of each single number that a study recorded over its steps: median and bands over its members."""
+    over = {str(d) for d in dataset["status"].dims}
+    names = [str(n) for n, v in dataset.data_vars.items() if set(v.dims) == {*over, "step"} and v.dtype.kind in "fiub"]
+    return tuple(ensemble(n, str(dataset[n].attrs.get("long_name", n))) for n in names if n != "recorded_step")
 
 
 _VIEWS = {"number": _number, "vector": _vector, "grid": _grid}

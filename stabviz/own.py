@@ -44,7 +44,7 @@ def lab_of(of: Any, slug: str = "", title: str = "") -> Lab:
         slug or name, title=title or cls.__name__, wing="own", tagline=first,
         presets={"given": Preset("As given", controls=turned)} if turned else {}, order=0,
     )  # fmt: skip
-    made.__dict__.update(systems={name: cls}, views=_views(plain), claims=(), experiments=(), text=_text(doc), thumbnail="")
+    made.__dict__.update(systems={name: cls}, views=_views(plain), claims=(), experiments=(), boundaries=(), text=_text(doc), thumbnail="")
     return made
 
 

@@ -361,6 +361,7 @@ class LabPage:
         self._show_state()
         self._attach_if_known()
         self._mark_stale()
+        self.open(self.state.tab)
 
     def tab(self, slug: str) -> None:
         """A tab was opened."""

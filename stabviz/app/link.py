@@ -180,8 +180,8 @@ def read(lab: Lab, query: str) -> State:
     except UnknownLab as error:
         problems.append(str(error))
     if "over" in given:
-        shown = sweep_link.observables_of(lab.system(state.system, **state.values))
-        state.sweep = sweep_link.read(words, specs, list(shown), problems)
+        looked_at = sweep_link.observables_of(lab.system(state.system, **state.values))
+        state.sweep = sweep_link.read(words, specs, list(looked_at), problems)
     state.problems = problems
     return state
 

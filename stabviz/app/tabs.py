@@ -39,7 +39,7 @@ class Parts:
         """Panel objects by tab."""
         return {
             "instruments": [self._page.bench.cards],
-            "sweep": [self._page.sweeper.card],
+            "sweep": [self._page.sweeper.card, self._page.sweeper.frame],
             "theory": [self.theory],
             "data": [self.reproduce, self.download, self.summary],
         }

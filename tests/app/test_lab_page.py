@@ -356,6 +356,47 @@ def test_a_sweep_fills_its_map_and_a_point_opens_its_run(page: Page, url: str, q
     expect(page.get_by_role("tab", name="Live")).to_have_attribute("aria-selected", "true")
 
 
+SWEEP = f"{SHORT}&tab=sweep&over=rate+0.5+0.8+4&look=mean+last"
+CELL = 76
+"""Pixels of the map's canvas beside its cells."""
+
+
+def test_a_cell_is_continued_and_kicked_and_back_leads_to_the_filled_map(page: Page, url: str, quiet, seed, opened) -> None:
+    open_page(page, url, f"{SWEEP}&seed={seed}")
+    page.get_by_role("button", name="Sweep", exact=True).click()
+    expect(page.get_by_text("Finished: it is in the store")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("1/(1 − λ)")).to_be_visible()  # what the toy's paper says of the mean
+    canvas = page.get_by_role("img", name="Mean position over rate")
+    wide = canvas.bounding_box()["width"] - CELL
+    canvas.click(position={"x": 64 + wide * 3 / 8, "y": 100})
+    shows(page, "Continue")
+    lab_page = opened[-1]()
+    assert lab_page.run.plan.controls["rate"] == 0.6 and lab_page.run.status == "finished"
+    press(page, "Continue")
+    until(page, lambda: lab_page.run.plan.schedule.steps == 100 and lab_page.run.status == "finished")
+    page.get_by_role("button", name=re.compile("^Kick")).first.click()
+    until(page, lambda: len(lab_page.run.plan.interventions) == 1 and lab_page.run.status == "finished")
+    search(page, "touch=100")
+    page.go_back()
+    expect(page.get_by_role("tab", name="Sweep")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_text("Press a point to open its run.")).to_be_visible()
+    assert len(lab_page.sweeper.card.map["z"][0]) == 4 and lab_page.state.sweep is not None
+
+
+def test_a_copied_link_finds_the_sweep_filled(page: Page, url: str, quiet, seed, opened) -> None:
+    open_page(page, url, f"{SWEEP}&seed={seed}&seeds=5")
+    page.get_by_role("button", name="Sweep", exact=True).click()
+    expect(page.get_by_text("Finished: it is in the store")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("median, 68 % and all of 5 seeds")).to_be_visible()
+    expect(page.get_by_text("Mean position at rate 0.5")).to_be_visible()
+    link = page.evaluate("location.search")
+    open_page(page, url, link)
+    expect(page.get_by_text("Finished: it is in the store")).to_be_visible()
+    expect(page.get_by_label("Turn, points", exact=True)).to_have_value("4")
+    expect(page.get_by_label("Seeds", exact=True)).to_have_value("5")
+    assert page.evaluate("location.search") == link
+
+
 def test_a_range_that_a_control_does_not_take_is_told(page: Page, url: str, quiet, seed) -> None:
     open_page(page, url, f"{SHORT}&seed={seed}&tab=sweep")
     page.get_by_label("Turn, to", exact=True).fill("30")

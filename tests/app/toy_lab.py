@@ -11,7 +11,7 @@ import numpy as np
 
 import stabviz as sv
 from stabviz.colors import COLORS
-from stabviz.lab import Claim, Experiment, Lab, Paper, Preset, Verdict, View
+from stabviz.lab import Boundary, Claim, Experiment, Lab, Paper, Preset, Verdict, View
 
 PAUSE = {"seconds": 0.02}
 """What a recorded frame takes; a test may set it."""
@@ -79,6 +79,12 @@ def fails(ds):
     raise ValueError("no answer")
 
 
+BOUNDARIES = (
+    Boundary("settles", "λ = 1", ("rate",), lambda c: np.asarray(c["rate"]) - 1, source="by hand", sides=("settles", "grows")),
+    Boundary("fixed", "1/(1 − λ)", ("rate",), lambda c: 1 / np.maximum(1 - np.asarray(c["rate"]), 0), source="by hand", of="mean"),
+)
+
+
 def toy_lab() -> Lab:
     """The lab, as if it had a folder of its own."""
     lab = Lab(
@@ -95,5 +101,8 @@ def toy_lab() -> Lab:
     )
     small = Claim("bounded", "It stays below 1000", "< 1000", "exact", below, on_run=True)
     quiz = Experiment("q", "Will it grow?", ("yes", "no"), fails, controls={"rate": 0.7}, steps=10)
-    lab.__dict__.update(systems={"toy": Toy, "other": Other}, views=views, claims=(small,), experiments=(quiz,), text="", thumbnail="")
+    lab.__dict__.update(
+        systems={"toy": Toy, "other": Other}, views=views, claims=(small,), experiments=(quiz,), boundaries=BOUNDARIES,
+        text="", thumbnail="",
+    )
     return lab

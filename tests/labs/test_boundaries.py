@@ -30,7 +30,7 @@ def last(ds, name):
 def apart(level: np.ndarray, far: np.ndarray, lost: np.ndarray) -> None:
     """All points that are far from the border lie on the side that the curve says, and there are such on both sides."""
     assert (lost[far] == (level[far] > 0)).all(), np.argwhere(far & (lost != (level > 0)))
-    assert (far & lost).sum() > 2 and (far & ~lost).sum() > 2
+    assert (far & lost).sum() > 1 and (far & ~lost).sum() > 1
 
 
 @pytest.mark.parametrize("slug", list(sv.labs()))
@@ -100,6 +100,7 @@ def test_sgd_leaves_its_start_where_the_curve_says():
     apart(level, np.abs(level) > np.log(eta[1] / eta[0]), left)
 
 
+@pytest.mark.claims
 def test_sgd_leaves_a_minimum_where_the_curve_says():
     eta, batch = np.geomspace(0.5, 2, 9), [1, 4]
     controls = {"start": "minimum", "rate_unit": "2/tr", "samples": 20, "features": 200, "clip": np.inf, "offset": 1e-4, "sparsity": 2}

@@ -3,13 +3,16 @@
 Parameters
     choices   [{"name", "label", "low", "high", "log", "whole"}]: controls that can be an axis
     shown     [{"name", "label"}]: what can be looked at
-    setting   {"x", "x_low", "x_high", "x_n", "y", "y_low", ..., "show", "how"}; y "" for one axis
+    how       [[key, words]]: what of it
+    setting   {"x", "x_low", "x_high", "x_n", "x_log", "y", "y_low", ..., "show", "how", "seeds"}; y "" for one axis
     note      the budget before it starts, the progress while it runs, one sentence
     busy      whether it runs
-    map       {"x": [...], "y": [...], "z": [[number or null]], "lost": [[0 or 1]], "label", "x_label", "y_label"}
+    map       {"x": [...], "y": [...], "z": [[number or null]], "lost": [[how many]], "there": [[0 or 1]], "label", "x_label", "y_label",
+              "seeds", "bands": [[...]] * 5 (along one axis, of an ensemble), "lines": [{"title", "source", "sides", "parts"}],
+              "curves": [{"title", "source", "sides", "points"}]}; places of lines and curves count cells from 0
     ramp      colours from low to high
 Events
-    set(setting)  start()  stop()  open(i, j): the run of a cell
+    set(setting)  start()  stop()  open(i, j): the run of a cell  look(i, j): the pointer is on a cell of an ensemble
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ class Sweep(Component):
 
     choices = param.List([])
     shown = param.List([])
+    how = param.List([])
     setting = param.Dict({})
     note = param.String("")
     busy = param.Boolean(False)
