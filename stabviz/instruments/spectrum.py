@@ -15,10 +15,13 @@ import xarray as xr
 from jax.flatten_util import ravel_pytree
 
 from stabviz.engine import compiled
-from stabviz.system import Observable, System, control, observes
+from stabviz.system import ControlError, Observable, System, control, observes
 
 from .base import Array, Instrument, floats, stepped
 from .tangent import differentiable
+
+if TYPE_CHECKING:
+    from stabviz.run import Run
 
 DENSE = 400
 """Numbers in a state up to which the whole matrix is made."""
@@ -67,22 +70,30 @@ class Spectrum(Instrument):
     @observes(every=10, host=True)
     def jacobian(self, problem: Any, state: dict[str, Any]) -> dict[str, Any]:
         """The eigenvalues. Shape (mode,), complex."""
-        system, count = self.inner(), self.spectrum_count
-        args = (system, problem, state["before"], state["key"], state["k"])
-        d = ravel_pytree(floats(state["before"])[0])[0].size
+        system = self.inner()
         with differentiable(system):
-            if d <= max(DENSE, count + 2):
-                found, modes = scipy.linalg.eig(np.asarray(compiled.get("spectrum.matrix", _matrix, *args)(*args)))
-            else:
-                found, modes = _arnoldi(args, d, count)
-            found = _largest(found[_seen(args[:3], modes)])[:count]
-        values = np.full(count, np.nan, complex)
-        values[: len(found)] = found
+            values = eigenvalues((system, problem, state["before"], state["key"], state["k"]), self.spectrum_count)
         return {"jacobian_eigenvalue": values, "spectral_radius": np.abs(values[0])}
 
     def touched(self, problem: Any, state: dict[str, Any], touch: Any) -> dict[str, Any]:
         """A kick moves the System."""
         return {**state, "system": touch(problem, state["system"])}
+
+
+def eigenvalues(args: tuple[System, Any, Any, Any, Any], count: int) -> np.ndarray:
+    """The `count` largest eigenvalues of the derivative of a step; NaN where there are no more. Shape (count,), complex.
+
+    `args`: System, problem, the state that the step leaves, its key (as data) and its number.
+    """
+    d = ravel_pytree(floats(args[2])[0])[0].size
+    if d <= max(DENSE, count + 2):
+        found, modes = scipy.linalg.eig(np.asarray(compiled.get("spectrum.matrix", _matrix, *args)(*args)))
+    else:
+        found, modes = _arnoldi(args, d, count)
+    found = _largest(found[_seen(args[:3], modes)])[:count]
+    values = np.full(count, np.nan, complex)
+    values[: len(found)] = found
+    return values
 
 
 def _flat_step(system: System, problem: Any, state: Any, key: Array, k: Array) -> tuple[Any, Array]:
@@ -140,12 +151,29 @@ def _largest(values: np.ndarray) -> np.ndarray:
     return values[np.lexsort((-values.imag, -np.round(np.abs(values), 12)))]
 
 
-def spectrum(system: System, steps: int | None = None, count: int = 8, seed: int = 0, **settings: Any) -> xr.Dataset:
-    """Run a System for so many steps and return the eigenvalues of its step there: dims `mode`, and `step_jacobian` of length 1.
+def spectrum(of: System | Run, steps: int | None = None, count: int = 8, seed: int = 0, *, step: int | None = None,
+             **settings: Any) -> xr.Dataset:  # fmt: skip
+    """The eigenvalues of the derivative of a step: dims `mode`, and `step_jacobian` of length 1.
 
-    `settings`: as for `stabviz.simulate`.
+    Args:
+        of: a System, which is run for so many `steps` (the derivative is that of the last one); or a `Run`, of which the step that
+            leaves its state at exactly `step` is taken (its last state if left out), stored or going on.
+        count: how many, the largest in modulus first.
+        seed, settings: of a System, as for `stabviz.simulate`.
+
+    Raises:
+        ControlError: no such step, or a System that has no derivative.
     """
     from stabviz.carry_out import simulate
+    from stabviz.run import Run
 
-    ds = simulate(Spectrum(system, spectrum_count=count), steps, 10, seed, **settings)
+    if isinstance(of, Run):
+        from .moment import SpectrumAt
+
+        if steps is not None or seed or settings:
+            raise ControlError("step", "of a run that there is, spectrum takes step and count only.")
+        return SpectrumAt(of, step, count).carry_out()
+    if step is not None:
+        raise ControlError("step", "step is for a run that there is; of a System say how many steps to make.")
+    ds = simulate(Spectrum(of, spectrum_count=count), steps, 10, seed, **settings)
     return ds[["jacobian_eigenvalue", "spectral_radius"]].isel(step_jacobian=[-1])
