@@ -271,8 +271,8 @@ class Processes:
     def __init__(self, store: Store, count: int, labs: Mapping[str, Lab]):
         self._context = multiprocessing.get_context("spawn")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._store, self._threads = store, max(1, cores // count)
-        self._idle = [self._start() for _ in range(count)]
+        self._store, self._count, self._threads = store, count, max(1, cores // count)
+        self._idle: list[tuple[Any, Connection]] = []
         self._busy: dict[Connection, tuple[Any, Unit]] = {}
 
     def _start(self) -> tuple[Any, Connection]:
@@ -289,8 +289,8 @@ class Processes:
         while self._busy or any(waiting):
             going = {unit[:2] for _, unit in self._busy.values()}
             free = [units for units in waiting if units and units[0][:2] not in going]
-            while self._idle and free:
-                process, line = self._idle.pop()
+            while free and len(self._busy) < self._count:
+                process, line = self._idle.pop() if self._idle else self._start()
                 unit = free.pop(0).pop(0)
                 line.send(unit)
                 self._busy[line] = process, unit
@@ -303,12 +303,12 @@ class Processes:
                     process.join()
                     why = f"the process that carried it out ended with code {process.exitcode}"
                     message = {slug: Trial(unit.seed, error=why) for slug in unit.claims}
-                    process, line = self._start()
                 if isinstance(message, str):
                     say(message)
                     continue
-                self._busy = {k: v for k, v in self._busy.items() if v[1] != unit}
-                self._idle.append((process, line))
+                del self._busy[line]
+                if process.exitcode is None:
+                    self._idle.append((process, line))
                 shortened(waiting, unit, message, limit)
                 yield unit, message
 

@@ -22,8 +22,8 @@ from stabviz.scoreboard import Board, Row, ScoreboardError, Trial
 from stabviz.studies import Study
 from stabviz.verification import studies_of, trial, verify
 
-CHEAP = 3.0
-"""Seconds on record of what the default run recomputes."""
+CHEAP = 6.0
+"""Seconds on record of what the default run recomputes; they were measured on a busy machine, with the compilation."""
 
 TOY = """
 import os
@@ -325,7 +325,8 @@ def recompute(shipped: Board, most: float, count: int, store) -> None:
     able = {slug for slug, lab in sv.labs().items() if not lab.missing}
     known = sorted((r for r in shipped.rows if r.lab in able and r.trials[0].seconds), key=lambda r: r.trials[0].seconds)
     cheap = [r for r in known if r.trials[0].seconds < most] or known[:2]
-    chosen = random.Random(day).sample([(r, t) for r in cheap for t in r.trials if not t.error], count)
+    draw = random.Random(day)
+    chosen = [(r, draw.choice(r.trials)) for r in draw.sample(cheap, min(count, len(cheap)))]
     print(day, [(r.lab, r.claim, t.seed) for r, t in chosen])
     scheduler = Scheduler(store)
     try:
@@ -333,7 +334,7 @@ def recompute(shipped: Board, most: float, count: int, store) -> None:
             lab = sv.lab(row.lab)
             new = trial(lab, lab.claim(row.claim), old.seed, scheduler)
             where = f"{row.lab} {row.claim}, seed {old.seed} (of {day}): {old} is now {new}"
-            assert (new.holds, new.error) == (old.holds, ""), where
+            assert (new.holds, bool(new.error)) == (old.holds, bool(old.error)), where
             assert (new.value is None) == (old.value is None), where
             if old.value is not None:
                 allowed = max(max(row.values) - min(row.values), 1e-3 * abs(old.value), 1e-9)
