@@ -461,6 +461,7 @@ class LabPage:
                 self.stage.show(run)
             self.quiz.answer()
         self.sweeper.tick()
+        self.bench.tick()
         cards = self.evidence.cards(run)
         if cards != self.claims.cards:
             self.claims.cards = cards
@@ -512,6 +513,7 @@ class LabPage:
         """The session is over."""
         self.evidence.close()
         self.sweeper.close()
+        self.bench.close()
         self._detach_quietly()
 
     def _detach_quietly(self) -> None:

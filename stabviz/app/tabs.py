@@ -38,7 +38,7 @@ class Parts:
     def panes(self) -> dict[str, list[Any]]:
         """Panel objects by tab."""
         return {
-            "instruments": [self._page.bench.cards],
+            "instruments": [self._page.bench.cards, self._page.bench.frame],
             "sweep": [self._page.sweeper.card, self._page.sweeper.frame],
             "theory": [self.theory],
             "data": [self.reproduce, self.download, self.summary],

@@ -190,11 +190,15 @@ def say_spectrum(ds: xr.Dataset) -> str:
     return f"At step {step:,}: largest modulus {radius:.5g}; {grow} of the {len(values)} modes shown grow."
 
 
+SPECTRUM = View(
+    "jacobian", "Eigenvalues of the step", draw_spectrum, say_spectrum, kind="moment", height=320, square=True, instrument="spectrum"
+)
+
 VIEWS = (
     View("separation", "Distance of the twins", draw_separation, say_separation, wide=True, height=260, instrument="twin"),
     View("exponents", "Lyapunov exponents", draw_exponents, say_exponents, wide=True, height=260, instrument="lyapunov"),
     View("sensitivity", "Derivatives", draw_sensitivity, say_sensitivity, wide=True, height=260, instrument="sensitivity"),
     View("response", "Response to kicks", draw_response, say_response, kind="moment", wide=True, height=260, instrument="response"),
-    View("jacobian", "Eigenvalues of the step", draw_spectrum, say_spectrum, kind="moment", height=320, square=True, instrument="spectrum"),
+    SPECTRUM,
 )
 """In the order of the page."""

@@ -356,6 +356,23 @@ def test_a_sweep_fills_its_map_and_a_point_opens_its_run(page: Page, url: str, q
     expect(page.get_by_role("tab", name="Live")).to_have_attribute("aria-selected", "true")
 
 
+def test_the_spectrum_at_the_moment_shown(page: Page, url: str, quiet, seed, opened) -> None:
+    open_page(page, url, f"{SHORT}&seed={seed}&tab=instruments")
+    here = page.get_by_role("button", name="At the moment shown")
+    here.click()
+    expect(page.get_by_text("There is no run yet")).to_be_visible()
+    page.get_by_role("tab", name="Live").click()
+    press(page, "Run")
+    shows(page, "Continue")
+    lab_page = opened[-1]()
+    lab_page.scrubber.param.update(frame=3, follow=False)  # step 15 of 50
+    page.get_by_role("tab", name="Instruments").click()
+    here.click()
+    expect(page.get_by_text("at step 15 of this run")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("At step 15: largest modulus 0.9; 0 of the 4 modes shown grow.")).to_be_visible()
+    assert lab_page.run.plan.name == "toy"  # the run is the same
+
+
 SWEEP = f"{SHORT}&tab=sweep&over=rate+0.5+0.8+4&look=mean+last"
 CELL = 76
 """Pixels of the map's canvas beside its cells."""
