@@ -201,7 +201,7 @@ def row_of(lab: Lab, slug: str, trials: Sequence[Trial]) -> Row:
 
 def told(lab: str, claim: str, result: Trial) -> str:
     """One line about a trial that is done."""
-    word = {True: "holds", False: "fails", None: "error" if result.error else "open"}[result.holds]
+    word = {True: "holds", False: "fails", None: "error" if result.error else "no verdict"}[result.holds]
     took = "" if result.seconds is None else f"  ({result.seconds:.3g} s)"
     return f"{lab} {claim}, seed {result.seed}: {word}  {result.error or result.measured or result.reason}{took}"
 

@@ -324,7 +324,7 @@ def recompute(shipped: Board, most: float, count: int, store) -> None:
     day = datetime.date.today().isoformat()
     able = {slug for slug, lab in sv.labs().items() if not lab.missing}
     known = sorted((r for r in shipped.rows if r.lab in able and r.trials[0].seconds), key=lambda r: r.trials[0].seconds)
-    cheap = [r for r in known if r.trials[0].seconds < most] or known[:2]
+    cheap = known[: max(4, sum(r.trials[0].seconds < most for r in known))]
     draw = random.Random(day)
     chosen = [(r, draw.choice(r.trials)) for r in draw.sample(cheap, min(count, len(cheap)))]
     print(day, [(r.lab, r.claim, t.seed) for r, t in chosen])
