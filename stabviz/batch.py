@@ -19,6 +19,9 @@ from .plan import Intervention, Plan
 from .simulation import Chunk, Pending, Place, Simulation
 from .system import System, with_controls
 
+PIECE = 8
+"""Members whose dear observables are taken together on a CPU."""
+
 
 def signature(plan: Plan) -> Any:
     """What plans must share to be carried out in one batch: static fields, schedule, interventions' steps, what is recorded."""
@@ -64,6 +67,7 @@ class Batch(Simulation):
         self.ended_frame = np.full(len(plans), -1)
         """Frame in which each member ended, -1 while it goes on."""
         self._given: dict[str, np.ndarray] = {}
+        self.population = None  # a batch is on one device
 
     def prepare(self, like: Simulation | None = None) -> None:
         """Make each member's problem (those that agree share one) and initial state."""
@@ -185,11 +189,11 @@ class Batch(Simulation):
         watch = self.watched[method]
         with engine.precision(self.bits):
             args = (pending.system, pending.problem, pending.carry.state)
-            axes = (self._axes, self._problem_axes, 0)
+            axes = (self._axes, self._problem_axes, jax.tree.map(lambda _: 0, pending.carry.state))
             if watch.host:
                 outs = [getattr(p.system, method)(*self._member(i, pending)) for i, p in enumerate(self.plans)]
                 return {name: np.stack([np.asarray(o[name]) for o in outs]) for name in outs[0]}
-            f = jax.vmap(lambda s, p, x: getattr(s, method)(p, x), in_axes=axes, axis_size=len(self.plans))
+            f = functools.partial(_in_pieces, lambda s, p, x: getattr(s, method)(p, x), axes)
             out = compiled.get(f"watch.{method}*{_static(axes)}", f, *args)(*args)
             return {name: np.asarray(x) for name, x in out.items()}
 
@@ -230,6 +234,19 @@ class Batch(Simulation):
         )
         state = engine.like(state, self.carry.state)
         self.carry = self.carry._replace(state=state)
+
+
+def _in_pieces(f: Any, axes: Any, *args: Any) -> Any:
+    """`f` of every member, few at a time on a CPU: matrices of all of them together would not fit its caches."""
+    leaves, structure = jax.tree.flatten(args)
+    flat = structure.flatten_up_to(axes)  # type: ignore[attr-defined]
+    own = [x for x, a in zip(leaves, flat, strict=True) if a is not None]
+
+    def one(mine: list[Any]) -> Any:
+        each = iter(mine)
+        return f(*jax.tree.unflatten(structure, [x if a is None else next(each) for x, a in zip(leaves, flat, strict=True)]))
+
+    return jax.lax.map(one, own, batch_size=PIECE) if jax.default_backend() == "cpu" else jax.vmap(one)(own)
 
 
 def _static(axes: Any) -> str:

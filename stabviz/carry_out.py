@@ -70,7 +70,7 @@ def simulate(
     spacing: str | None = None,
     seeds: Mapping[str, int] | None = None,
     interventions: Sequence[Intervention] = (),
-    asked: Sequence[str] = (),
+    asked: Sequence[str] | None = (),
     keep: Sequence[str] | None = None,
     needed: Mapping[str, Any] | None = None,
     largest_chunk: int | None = None,
@@ -83,7 +83,7 @@ def simulate(
             (`"linear"` or `"log"`); the System's own `schedule()` gives what is left out.
         seed: whole number from 0; `seeds` fixes the keys `problem`, `init`, `noise` apart.
         interventions: controls turned and kicks, each at its step.
-        asked: dear observables to record; `keep`: record only these.
+        asked: dear observables to record (None: none at all but those that `keep` names); `keep`: record only these.
         needed: states that a System with `needs` starts from; left out, those runs are carried out first.
         largest_chunk: at most so many frames a call (the numbers do not depend on it).
 
@@ -92,7 +92,8 @@ def simulate(
     """
     system = linked(system, steps)
     plan = Plan(system, seed=seed, seeds=tuple((seeds or {}).items()), schedule=schedule_for(system, steps, frames, spacing),
-                interventions=tuple(interventions), asked=tuple(asked), keep=None if keep is None else tuple(keep))  # fmt: skip
+                interventions=tuple(interventions), asked=None if asked is None else tuple(asked),
+                keep=None if keep is None else tuple(keep))  # fmt: skip
     return carry_out(plan, needed, largest_chunk)[0]
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from .devices import cut
 from .system import HostSystem, Observable, System
 
 CAPACITY = 64
@@ -260,6 +261,7 @@ def _leaves(tree: Any) -> list[tuple[str, tuple[int, ...], str]]:
 
 class Program:
     """A compiled program. Those that call LAPACK run one at a time in a process, each call of LAPACK on one thread.
+    Those over several devices do so too: two that meet in another order on each device would wait for each other.
 
     jaxlib spreads a batch of factorisations over the pool that also runs the loops around them, and waits: two such
     programs at once wait for each other for ever (jaxlib 0.10.2). OpenBLAS's own threads spin while they wait: with other
@@ -268,15 +270,15 @@ class Program:
 
     _alone = threading.Lock()
 
-    def __init__(self, run: Callable[..., Any], lapack: bool):
-        self._run, self.lapack = run, lapack
+    def __init__(self, run: Callable[..., Any], lapack: bool, shared: bool = False):
+        self._run, self.lapack, self._shared = run, lapack, shared
         self._blas = ThreadpoolController().select(user_api="blas") if lapack else None
 
     def __call__(self, *args: Any) -> Any:
-        """Run it. Returns at once, unless it calls LAPACK."""
-        if self._blas is None:
+        """Run it. Returns at once, unless it calls LAPACK or is over several devices."""
+        if self._blas is None and not self._shared:
             return self._run(*args)
-        with self._alone, self._blas.limit(limits=1):
+        with self._alone, contextlib.nullcontext() if self._blas is None else self._blas.limit(limits=1):
             return jax.block_until_ready(self._run(*args))
 
 
@@ -305,7 +307,8 @@ class Compiled:
                 if key in self._programs:
                     return self._programs[key]
             lowered = jax.jit(functools.partial(f, **static)).lower(*args)
-            program = Program(lowered.compile(), "lapack" in lowered.as_text())
+            shared = any(cut(x) is not None for x in jax.tree.leaves(args))
+            program = Program(lowered.compile(), "lapack" in lowered.as_text(), shared)
             with self._lock:
                 self.count += 1
                 self._programs[key] = program
@@ -345,10 +348,11 @@ class Compiled:
 
     @staticmethod
     def key(name: str, *args: Any, **static: Any) -> Any:
-        """What a program depends on: static fields and structure, shapes and dtypes, precision."""
+        """What a program depends on: static fields and structure, shapes, dtypes and places of arrays, precision, device."""
         leaves, structure = jax.tree.flatten(args)
-        shapes = tuple((np.shape(x), str(getattr(x, "dtype", type(x))), getattr(x, "weak_type", False)) for x in leaves)
-        return name, structure, shapes, jax.config.read("jax_enable_x64"), tuple(sorted(static.items()))
+        shapes = tuple((np.shape(x), str(getattr(x, "dtype", type(x))), getattr(x, "weak_type", False), cut(x)) for x in leaves)
+        where = jax.config.jax_default_device  # type: ignore[attr-defined]
+        return name, structure, shapes, jax.config.read("jax_enable_x64"), where, tuple(sorted(static.items()))
 
 
 compiled = Compiled()

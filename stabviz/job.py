@@ -47,6 +47,9 @@ class Job:
     It calls nobody: whoever is interested polls `version`.
     """
 
+    computes = True
+    """Whether it works on a device, and does not only wait for others."""
+
     def __init__(self, scheduler: Scheduler, lab: Any = None):
         self.lab = lab
         self.error = ""

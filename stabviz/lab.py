@@ -335,7 +335,7 @@ class Lab:
 
     def plan(self, system: str | None = None, preset: str | None = None, seed: Any = None, steps: int | None = None,
              frames: int | None = None, spacing: str | None = None, seeds: Mapping[str, int] | None = None,
-             interventions: Sequence[Any] | None = None, asked: Sequence[str] = (), keep: Sequence[str] | None = None,
+             interventions: Sequence[Any] | None = None, asked: Sequence[str] | None = (), keep: Sequence[str] | None = None,
              more: Sequence[tuple[int, int, str]] = (), **controls: Any) -> Plan:  # fmt: skip
         """The plan of a run: a preset, then what is given on top of it.
 
@@ -359,7 +359,7 @@ class Lab:
             seeds=tuple((seeds or {}).items()),
             schedule=Schedule(segments=(*schedule.segments, *(Segment(*stretch) for stretch in more))),
             interventions=tuple(i if isinstance(i, Intervention) else Intervention(*i) for i in planned),
-            asked=tuple(asked), keep=None if keep is None else tuple(keep),
+            asked=None if asked is None else tuple(asked), keep=None if keep is None else tuple(keep),
         )  # fmt: skip
 
     def run(self, preset: str | None = None, seed: Any = None, steps: int | None = None, frames: int | None = None,

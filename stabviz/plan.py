@@ -99,7 +99,8 @@ class Plan:
         seed: gives the three keys (problem, init, noise); `seeds` fixes some of them apart.
         schedule: length and recorded steps.
         interventions: what is done to it and when, in order.
-        asked: the dear observables asked for, by method; `keep`: names of the observables to record (None: all).
+        asked: the dear observables asked for, by method; None: none at all but those that `keep` names.
+        keep: names of the observables to record (None: all).
         start: the run whose state it starts from (a fork), None for a fresh start.
     """
 
@@ -110,7 +111,7 @@ class Plan:
     seeds: tuple[tuple[str, int], ...] = ()
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     interventions: tuple[Intervention, ...] = ()
-    asked: tuple[str, ...] = ()
+    asked: tuple[str, ...] | None = ()
     keep: tuple[str, ...] | None = None
     start: str | None = None
 
@@ -133,12 +134,12 @@ class Plan:
             if i.step > last:
                 raise ControlError("step", f"an intervention at step {i.step} comes after the last step, {last}.")
         put("interventions", tuple(sorted(done, key=lambda i: i.step)))
-        for name in self.asked:
+        for name in self.asked or ():
             if name not in watches(self.system):
                 raise ControlError(
                     "asked", f"there is no observable {name!r} to ask for; there is {', '.join(watches(self.system)) or 'none'}."
                 )
-        put("asked", tuple(sorted(self.asked)))
+        put("asked", None if self.asked is None else tuple(sorted(self.asked)))
         if self.keep is not None:
             put("keep", tuple(sorted(self.keep)))
 
@@ -177,7 +178,7 @@ class Plan:
             "seeds": dict(self.seeds),
             "schedule": [[s.steps, s.frames, s.spacing] for s in self.schedule.segments],
             "interventions": [[i.step, i.kind, {k: _plain(v) for k, v in i.what}] for i in self.interventions],
-            "asked": list(self.asked),
+            "asked": None if self.asked is None else list(self.asked),
             "keep": None if self.keep is None else list(self.keep),
             "start": self.start,
             "needs": {name: plan.id for name, plan in self.needs.items()},
@@ -220,7 +221,7 @@ def from_record(record: Mapping[str, Any], system: type[System]) -> Plan:
         interventions=tuple(
             Intervention(step, kind, {k: _value(v) for k, v in what.items()}) for step, kind, what in record["interventions"]
         ),
-        asked=tuple(record["asked"]),
+        asked=None if record["asked"] is None else tuple(record["asked"]),
         keep=None if record["keep"] is None else tuple(record["keep"]),
         start=record["start"],
     )

@@ -9,15 +9,30 @@ import numpy as np
 import xarray as xr
 
 from .batch import Batch
+from .devices import Deal
 from .job import RunError
 from .plan import Plan
 from .simulation import Simulation
 from .study_run import BatchRun, StudyRun
 from .table import Table
 
+_deal = Deal()
+"""A worker of several threads deals their batches to the devices of its machine."""
+
+
+class Turn:
+    """A batch under way on a worker: it has a device for as long as it lives."""
+
+    ended = False
+
 
 def carry_out_batch(plans: Sequence[Plan], needed: Sequence[Mapping[str, Any]], start: Any, alone: bool) -> xr.Dataset:
     """Carry plans with the same signature out together; returns the flat table of all of them. Runs on a worker."""
+    with _deal.place(Turn()):
+        return _carried_out(plans, needed, start, alone)
+
+
+def _carried_out(plans: Sequence[Plan], needed: Sequence[Mapping[str, Any]], start: Any, alone: bool) -> xr.Dataset:
     simulation = Simulation(plans[0], needed[0], start) if alone else Batch(plans, needed, start)
     simulation.prepare()
     everyone = list(range(len(plans)))
@@ -35,6 +50,8 @@ def carry_out_batch(plans: Sequence[Plan], needed: Sequence[Mapping[str, Any]], 
 
 class RemoteBatch(BatchRun):
     """A batch that a worker of a Dask cluster carries out."""
+
+    computes = False
 
     def __init__(self, study: StudyRun, members: list[int], size: int, each: list[dict[str, Any]], client: Any):
         super().__init__(study, members, size, each)

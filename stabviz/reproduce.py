@@ -25,6 +25,7 @@ def cell(lab: Lab, plan: Plan) -> str:
         words.append(f"interventions=[{', '.join(touches)}]")
     if more:
         words.append(f"more={[(s.steps, s.frames, s.spacing) for s in more]}")
+    words += ["asked=None"] if plan.asked is None else []
     words += [f"{name}={list(values)}" for name, values in (("asked", plan.asked), ("keep", plan.keep)) if values]
     call = f"run = lab.run({', '.join(words)})"
     if len(call) > 100:

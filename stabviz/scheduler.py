@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 from .cache import use_compile_cache
 from .carry_out import state_of
+from .devices import Deal
 from .job import Job, RunError
 from .keeping import stored_point
 from .plan import Plan, from_record
@@ -40,6 +42,7 @@ class Scheduler:
         use_compile_cache()
         self.store = store
         self.grace = grace
+        self._deal = Deal()
         self._runs: OrderedDict[str, Any] = OrderedDict()
         self._line: deque[Job] = deque()
         self._busy: set[Job] = set()
@@ -195,7 +198,8 @@ class Scheduler:
             self._reap()
             if run is None:
                 continue
-            more = run.advance()
+            with self._deal.place(run) if run.computes else contextlib.nullcontext():
+                more = run.advance()
             with self._lock:
                 self._busy.discard(run)
                 again = run in self._again

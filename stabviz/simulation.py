@@ -18,6 +18,7 @@ from . import engine, record
 from .acts import uses
 from .cache import use_compile_cache
 from .chunks import CHUNK_SECONDS, Checkpoint, Chunk, Cost, Pending, Place
+from .devices import Population
 from .engine import Carry, ContractError, compiled
 from .plan import Intervention, Plan
 from .system import HostSystem, System, Watch, watches, with_controls
@@ -154,7 +155,7 @@ class Simulation:
         """The Dataset as it will be, its growing dims, and the dear observables that this plan records."""
         plan, problem = self.plan, self._with_references(self.base)
         keep = plan.keep
-        watched = {m: w for m, w in watches(plan.system).items() if not w.asked or m in plan.asked}
+        watched = {m: w for m, w in watches(plan.system).items() if not w.asked or m in (plan.asked or ())}
         shapes: dict[str, dict[str, Any]] = {}
         with engine.precision(self.bits):
             system = self._cast(plan.system)
@@ -173,6 +174,9 @@ class Simulation:
                 else:
                     f = functools.partial(_watched, method)
                     shapes[method] = compiled.shapes(f"watch.{method}", f, system, problem, self.first.state)
+            if plan.asked is None:
+                watched = {m: w for m, w in watched.items() if set(shapes[m]) & set(keep or ())}
+                shapes = {m: shapes[m] for m in watched}
             given = {n: np.asarray(x) for n, x in system.given(problem).items()}
         self.seen_at_start = {name for method, watch in watched.items() if watch.at == "start" for name in shapes[method]}
         whole = record.template(plan, seen, shapes, given, self.bits)
@@ -225,11 +229,22 @@ class Simulation:
         if not self.hosted:
             with engine.precision(self.bits):
                 args, static = self._arguments([0], [True])
-                compiled.get("advance", engine.advance, *args, **static)
+                compiled.get("advance", self._advance, *args, **static)
+
+    @functools.cached_property
+    def population(self) -> Population | None:
+        """What is shared out over several devices, if anything is."""
+        return None if self.hosted else Population.of(self.plan.system)
+
+    @property
+    def _advance(self) -> Any:
+        return engine.advance if self.population is None else self.population.kept(engine.advance)
 
     def _arguments(self, counts: Sequence[int], seen: Sequence[bool]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         size = engine.capacity(self.frame_bytes)
         pad = size - len(counts)
+        if self.population is not None:
+            self.problem, self.carry = self.population.share((self.problem, self.carry))
         args = (
             self.system, self.problem, self.carry, self.keys["noise"], np.int32(self.k),
             np.array([*counts, *[0] * pad], np.int32), np.array([*seen, *[False] * pad], bool), np.int32(len(counts)),
@@ -250,7 +265,7 @@ class Simulation:
                 )
             else:
                 args, static = self._arguments(counts, seen)
-                program = compiled.get("advance", engine.advance, *args, **static)
+                program = compiled.get("advance", self._advance, *args, **static)
                 sent = time.perf_counter()
                 carry, buffers, slots = program(*args)
         pending = Pending(carry, buffers, slots, self.k + sum(counts), self.frame + sum(seen), self.frame, self.applied,

@@ -33,7 +33,7 @@ class Study:
             `{label: {...}}`, each with such settings (`{"case": {"SGD": {}, "GD": {"batch_size": 300, "steps": 4000}}}`):
             axes turned together.
         cases: instead of axes, a list of such dicts that need not be a product; the dim is `case`.
-        keep: observables to record (None: all); asked: dear observables to record.
+        keep: observables to record (None: all); asked: dear observables to record (None: none at all but those that `keep` names).
         one_by_one: one case after the other instead of batches: the bits of single runs.
         repeat: how often it was repeated before: with each repetition all its seeds move on, so that no random number is met twice.
             Its labels stay: they say which of the seeds, not which number.
@@ -50,7 +50,7 @@ class Study:
     axes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     cases: Sequence[Mapping[str, Any]] | None = None
     keep: Sequence[str] | None = None
-    asked: Sequence[str] = ()
+    asked: Sequence[str] | None = ()
     one_by_one: bool = False
     repeat: int = 0
 
@@ -91,7 +91,8 @@ class Study:
         return Plan(system, seed=0 if settings["seed"] is None else settings["seed"], seeds=tuple(seeds.items()),
                     schedule=schedule_for(system, settings["steps"], settings["frames"], settings["spacing"]),
                     interventions=tuple(i if isinstance(i, Intervention) else Intervention(*i) for i in settings["interventions"] or ()),
-                    asked=tuple(self.asked), keep=None if self.keep is None else tuple(self.keep))  # fmt: skip
+                    asked=None if self.asked is None else tuple(self.asked),
+                    keep=None if self.keep is None else tuple(self.keep))  # fmt: skip
 
 
 def moved_on(plans: list[Plan], times: int) -> list[Plan]:

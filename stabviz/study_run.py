@@ -39,6 +39,8 @@ MOST_STAGES = 16
 class StudyRun(Job):
     """A study being carried out: batches of cases, each a job of its own; its Dataset fills while they go on."""
 
+    computes = False
+
     def __init__(self, study: Study, of: Any, scheduler: Scheduler, lab: Any = None, client: Any = None):
         super().__init__(scheduler, lab)
         self.study, self._client = study, client

@@ -232,6 +232,8 @@ class System(eqx.Module):
     needs: ClassVar[Mapping[str, Start]] = {}
     precision: ClassVar[Mapping[str, int]] = {"problem": 32, "step": 32}
     members: ClassVar[str | None] = None
+    shards: ClassVar[str | None] = None
+    """Name of the control that counts a population whose members meet only in sums: on several devices it is shared out over them."""
     revision: ClassVar[int] = 1
     """Raise it when a change of the code changes the numbers: it is part of every run's name."""
 

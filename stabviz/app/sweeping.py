@@ -191,7 +191,8 @@ class Sweeper:
         study = Study(
             system=state.system, controls={n: v for n, v in state.values.items() if n not in axes},
             steps=None if own == page.state.length and len(own) == 1 else state.steps,  # a length that follows from an axis follows it
-            frames=min(state.frames, frames), spacing=state.spacing, seed=state.seed, axes=axes, keep=(asked.show,) if asked.show else None,
+            frames=min(state.frames, frames), spacing=state.spacing, seed=state.seed, axes=axes,
+            keep=(asked.show,) if asked.show else None, asked=None if asked.show else (),  # nothing dear that is not shown
         )  # fmt: skip
         self._asking += 1
         lab, scheduler, number = page.lab, page.scheduler, self._asking

@@ -130,6 +130,11 @@ class Instrument(System, metaclass=_Wrapping):
         """The wrapped System's."""
         return self.inner().members
 
+    @property
+    def shards(self) -> str | None:  # type: ignore[override]
+        """The wrapped System's."""
+        return self.inner().shards
+
     def check(self) -> None:
         """The wrapped System's own bounds between controls."""
         self.inner().check()

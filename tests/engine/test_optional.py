@@ -447,3 +447,11 @@ def test_a_host_system_is_stored_resumed_and_swept(tmp_path):
         np.testing.assert_array_equal(ds.queue.sel(rate=0.1), sv.simulate(Hosted(rate=0.1), 60, 20, seed=2).queue)
     finally:
         scheduler.close()
+
+
+def test_a_plan_that_asks_for_nothing_dear_records_only_what_it_keeps():
+    cheap = sv.simulate(Dear(), 20, 10, keep=["x"], asked=None)
+    assert "square" not in cheap and "eigenvalue" not in cheap and "step_often" not in cheap.dims
+    np.testing.assert_array_equal(cheap.x, sv.simulate(Dear(), 20, 10).x)
+    named = sv.simulate(Dear(), 20, 10, keep=["x", "square"], asked=None)
+    assert "square" in named and "eigenvalue" not in named

@@ -121,6 +121,7 @@ class PhaseSpiral(System):
     )
 
     precision: ClassVar[dict[str, int]] = {"problem": 64, "step": 32}
+    shards: ClassVar[str] = "n_particles"
 
     @property
     def observables(self) -> dict[str, Observable]:
