@@ -250,10 +250,10 @@ class Here:
         self.scheduler.close()
 
 
-def _serve(line: Connection, url: str, threads: int) -> None:
+def _serve(line: Connection, store: Store, threads: int) -> None:
     """What a process does: units come in, lines of text and at last a unit's trials go out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
-    scheduler = Scheduler(Store(url), workers=threads)
+    scheduler = Scheduler(store, workers=threads)
     while True:
         try:
             if (unit := line.recv()) is None:
@@ -277,7 +277,7 @@ class Processes:
 
     def _start(self) -> tuple[Any, Connection]:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._store.url, self._threads), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs, self._store, self._threads), daemon=True)
         process.start()
         theirs.close()
         return process, ours

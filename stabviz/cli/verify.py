@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..lab import Lab, MissingPackage, lab
@@ -47,7 +49,6 @@ def verify(args: argparse.Namespace) -> int:
         print(f"stabviz: {printable(str(error))} It begins anew.", file=sys.stderr)
         board = Board()
     logging.getLogger("stabviz").addHandler(logging.NullHandler())
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside: as with Ctrl-C
     known, rows = board, []
     board, place = board.place(machine(labs.values()))
     where, interrupted = scoreboard.own_path() if args.output is None else args.output, False
@@ -55,10 +56,11 @@ def verify(args: argparse.Namespace) -> int:
     order = {slug: [c.slug for c in found.claims] for slug, found in all_labs().items() if slug in chosen}
     try:
         scoreboard.save(board, args.output)  # what cannot be written is told before hours are spent
-        for row in carry_out(chosen, labs, Store(args.store), seeds=seeds, jobs=jobs, limit=limit, known=known, say=say):
-            rows.append(row)
-            board = board.put(dataclasses.replace(row, place=place)).ordered(order)
-            scoreboard.save(board, args.output)
+        with _ended_as_by_ctrl_c():
+            for row in carry_out(chosen, labs, Store(args.store), seeds=seeds, jobs=jobs, limit=limit, known=known, say=say):
+                rows.append(row)
+                board = board.put(dataclasses.replace(row, place=place)).ordered(order)
+                scoreboard.save(board, args.output)
     except scoreboard.ScoreboardError as error:
         raise Refused(str(error)) from None
     except KeyboardInterrupt:
@@ -70,6 +72,19 @@ def verify(args: argparse.Namespace) -> int:
         print("Broken off. The same command goes on with what the store has.", file=sys.stderr)
         return INTERRUPTED
     return FAILED if faults or any(row.verdict in (scoreboard.FAILS, scoreboard.MIXED, scoreboard.ERROR) for row in rows) else OK
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Within it, a request from outside to end is taken as Ctrl-C is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _count(text: str, name: str, most: int) -> int:
