@@ -65,8 +65,8 @@ class Stage:
             drawn = studio.frame(run, slot.view, shown, follow)
             if drawn is None:
                 error = studio.picture(run, slot.view).error
-                if error:
-                    frame.empty = error
+                if error or slot.frame is None:
+                    frame.empty = error or "Being drawn."
                 continue
             if drawn is not slot.frame:
                 if put and not slot.shows(drawn):
