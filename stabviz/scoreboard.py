@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import statistics
@@ -242,12 +243,19 @@ def load(path: str | os.PathLike[str] | None = None) -> Board:
     """
     for found in (own_path(), shipped_path()) if path is None else (Path(path),):
         try:
-            return parse(found.read_text(encoding="utf-8"), found.name)
+            written = found.stat()
+            return _read(found, written.st_mtime_ns, written.st_size)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, UnicodeDecodeError) as error:
             raise ScoreboardError(f"{found.name} cannot be read ({type(error).__name__}).") from None
     return Board()
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, written: int, size: int) -> Board:
+    """The board in a file, read once for each time that it was written: every page asks for it."""
+    return parse(path.read_text(encoding="utf-8"), path.name)
 
 
 def save(board: Board, path: str | os.PathLike[str] | None = None) -> Path:
