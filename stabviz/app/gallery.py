@@ -57,7 +57,7 @@ def _chip(wing: str, text: str) -> str:
 
 def card(slug: str, lab: Any, score: tuple[int, int] | None = None) -> str:
     """One lab as a link: picture, title, what you will see, paper, and how many claims hold where that is known."""
-    held = f"<b>{score[0]} of {score[1]} hold</b>" if score else ""
+    held = f"<b>{score[0]} of {score[1]}{'' if judged_whole(lab, score[1]) else ' judged'} hold</b>" if score else ""
     words = " ".join([slug, lab.wing, lab.title, lab.tagline, *paper_words(lab.paper), *claim_words(lab)])
     return (
         f'<a class="card lab" href="?lab={quote(slug)}" data-wing="{escape(lab.wing)}" data-search="{escape(plain(words).lower())}">'
@@ -77,6 +77,14 @@ def claim_words(lab: Any) -> list[str]:
         return [claim.statement for claim in lab.claims]
     except Exception:
         return []
+
+
+def judged_whole(lab: Any, judged: int) -> bool:
+    """Whether so many are all of a lab's claims that a verdict is asked of, as far as they can be read."""
+    try:
+        return judged >= sum(claim.kind != "shown" for claim in lab.claims)
+    except Exception:
+        return True
 
 
 def picture(lab: Any) -> str:

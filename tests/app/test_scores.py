@@ -10,8 +10,8 @@ import pytest
 
 import stabviz as sv
 from stabviz import scoreboard
-from stabviz.app import link, scores
-from stabviz.lab import Claim, Verdict
+from stabviz.app import gallery, link, scores
+from stabviz.lab import Claim, Paper, Verdict
 from stabviz.scoreboard import Board, Row, Trial
 from stabviz.studies import Study
 
@@ -61,6 +61,14 @@ def test_the_head_says_when_where_and_with_what():
         "could not be judged 1",
     ]  # fmt: skip
     assert "SGD &amp; co (5)" in html
+
+
+def test_cards_say_how_many_claims_hold():
+    claims = [SimpleNamespace(statement="s", kind=kind) for kind in ("paper", "derived", "shown")]
+    lab = SimpleNamespace(wing="training", title="T", tagline="t", paper=Paper("P", "A B", 2020), claims=claims, thumbnail="")
+    assert ["hold</b>" in gallery.card("one", lab, score) for score in (None, (1, 2))] == [False, True]
+    assert "<b>1 of 2 hold</b>" in gallery.card("one", lab, (1, 2))
+    assert "<b>1 of 1 judged hold</b>" in gallery.card("one", lab, (1, 1))
 
 
 def test_an_empty_or_damaged_file_is_said(tmp_path, monkeypatch):
