@@ -114,7 +114,7 @@ class Row:
         if not values:
             return ""
         middle, low, high = (number(x) for x in (statistics.median(values), min(values), max(values)))
-        return middle if len(values) == 1 else f"{middle} (each time)" if low == high else f"{middle} ({low} … {high})"
+        return middle if len(values) == 1 else f"{middle} (the same with every seed)" if low == high else f"{middle} ({low} … {high})"
 
     @property
     def seconds(self) -> float | None:
