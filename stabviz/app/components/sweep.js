@@ -32,9 +32,10 @@ export function render({ model, el }) {
   const scale = () => {
     const flat = (model.map.bands ? [...model.map.bands, ...model.map.z] : model.map.z || []).flat().filter(v => v !== null && isFinite(v))
     if (!flat.length) return null
-    const low = Math.min(...flat), high = Math.max(...flat), log = low > 0 && high / low > 100
-    const t = v => high === low ? 0.5 : log ? Math.log(v / low) / Math.log(high / low) : (v - low) / (high - low)
-    return { low, high, log, t, color: v => model.ramp[Math.max(0, Math.min(model.ramp.length - 1, Math.floor(t(v) * model.ramp.length)))] }
+    const least = Math.min(...flat), high = Math.max(...flat), log = least > 0 && high / least > 100
+    const low = log ? Math.max(least, high * 1e-9) : least // what is next to nothing must not take the colours from the rest
+    const t = v => high === low ? 0.5 : log ? Math.max(0, Math.log(v / low) / Math.log(high / low)) : (v - low) / (high - low)
+    return { low, high, log, cut: low > least, t, color: v => model.ramp[Math.max(0, Math.min(model.ramp.length - 1, Math.floor(t(v) * model.ramp.length)))] }
   }
   const box = { left: 64, right: 12, top: 8, bottom: 40 }
   const path = (c, points) => { // with a gap where a value is missing
@@ -111,7 +112,7 @@ export function render({ model, el }) {
     const each = Math.ceil(nx / Math.max(2, Math.floor(w / 70)))
     m.x.forEach((v, i) => { if (i % each === 0) c.fillText(short(v, 3), X(i), height - 24) })
     c.textAlign = "right"; c.fillText(m.x_label, width - box.right, height - 6)
-    legend.replaceChildren(...(s && ny > 1 ? [short(s.low, 3), h("span", { class: "rampbar", style: `background:linear-gradient(to right, ${model.ramp.join(",")})` }), short(s.high, 3), s.log ? "(logarithmic)" : ""] : []),
+    legend.replaceChildren(...(s && ny > 1 ? [`${s.cut ? "≤ " : ""}${short(s.low, 3)}`, h("span", { class: "rampbar", style: `background:linear-gradient(to right, ${model.ramp.join(",")})` }), `${short(s.high, 3)}${s.log ? " (logarithmic)" : ""}`] : []),
       m.lost.flat().some(Boolean) ? h("span", { class: "bad" }, `${ny > 1 ? "struck out" : "red"}: ${m.seeds > 1 ? ny > 1 ? "most seeds were lost" : "seeds were lost" : "the run was lost"}`) : "",
       m.bands ? h("span", {}, `median, 68 % and all of ${m.seeds} seeds`) : m.seeds > 1 ? h("span", {}, `median of ${m.seeds} seeds`) : "",
       ...[...(m.lines || []).map(l => [l, ny > 1 ? "" : "dotted"]), ...(ny === 1 ? m.curves || [] : []).map(l => [l, "dashed"])].map(([l, dash]) => h("p", { class: "law", title: l.source },
