@@ -28,7 +28,7 @@ class Bench:
         self.cards.on("drop", self.drop)
         self.cards.on("here", self.here)
         self.slot = Slot(SPECTRUM)
-        self.frame = ViewFrame(slug="spectrum-here", wide=True, slot=slot_height(SPECTRUM), pane=self.slot.box, visible=False)
+        self.frame = ViewFrame(slug="spectrum-here", slot=slot_height(SPECTRUM), pane=self.slot.box, visible=False, max_width=440)
         self._job: SpectrumAt | None = None
         self._watch: Any = None
         self._seen = -1

@@ -328,11 +328,9 @@ class Sweeper:
             self._drawn = key, picture, f"{label[:1].upper()}{label[1:]} at {place}"
         _, picture, title = self._drawn
         frame = picture.get(self._drawn[0])
-        if frame is not None and frame is not self.slot.frame and self.slot.show(frame, True):
+        if frame is not None and (frame is self.slot.frame or self.slot.show(frame, True)):
             self.frame.param.update(visible=True, title=title)
             self.frame.say(frame.sentence)
-        elif frame is not None:
-            self.frame.visible = True
 
     def _close_watch(self) -> None:
         if self._watch is not None:
