@@ -10,10 +10,10 @@ commits may be gone or unreadable, as the file system decides.
 
 from .errors import RunNotFound, StoreBusy, StoreDamaged, StoreError, StoreFull, StoreReadOnly
 from .layout import Checkpoint, RunInfo
-from .store import Store, default_url, write_netcdf
+from .store import Store, default_url, write_netcdf, write_zipped
 from .writer import Writer
 
 __all__ = [
     "Checkpoint", "RunInfo", "RunNotFound", "Store", "StoreBusy", "StoreDamaged", "StoreError", "StoreFull", "StoreReadOnly", "Writer",
-    "default_url", "write_netcdf",
+    "default_url", "write_netcdf", "write_zipped",
 ]  # fmt: skip

@@ -23,6 +23,8 @@ except ImportError:  # Windows: leases are used there as on object stores
     fcntl = None  # type: ignore[assignment]
 
 LEASE_SECONDS = 120.0
+DELETED = ".deleted-"
+"""What a deleted run is called until it is removed for good, with its name and when that was: no variable's name starts with a dot."""
 
 
 class Hold(Protocol):
@@ -47,6 +49,10 @@ class Place(Protocol):
     def occupied(self, run_id: str) -> bool: ...
     def create(self, run_id: str, files: dict[str, bytes]) -> None: ...
     def delete(self, run_id: str) -> None: ...
+    def discard(self, run_id: str) -> None: ...
+    def restore(self, run_id: str, when: float) -> None: ...
+    def discarded(self) -> list[tuple[str, float]]: ...
+    def purge(self, run_id: str, when: float) -> None: ...
     def sizes(self, run_id: str) -> dict[str, int]: ...
     def sweep(self, run_id: str, keep: str) -> None: ...
     def roots(self) -> Iterator[tuple[str, bytes | str]]: ...
@@ -110,12 +116,38 @@ class LocalPlace:
 
     def delete(self, run_id: str) -> None:
         """Rename the folder away, then remove it, with what earlier deletions that were cut off left."""
+        self._remove(self._folder(run_id), run_id)
+
+    def _folder(self, run_id: str) -> Path:
         path = self.root / run_id
         if path.is_symlink() or not path.is_dir():
             raise StoreError(f"{path} is not a folder of this store, but a link or a file: remove it by hand.")
+        return path
+
+    def _remove(self, path: Path, run_id: str) -> None:
         path.rename(self.root / f".trash-{run_id}-{uuid.uuid4().hex}")
         for trash in self.root.glob(".trash-*"):
             shutil.rmtree(trash, ignore_errors=True)
+
+    def discard(self, run_id: str) -> None:
+        """Rename the folder, so that it is no run any more and can be one again: one step of the file system, whole or not at all."""
+        self._folder(run_id).rename(self.root / f"{DELETED}{run_id}-{time.time_ns() // 1_000_000}")
+
+    def restore(self, run_id: str, when: float) -> None:
+        """Rename a discarded folder back; where a run of that name was made meanwhile, an OSError."""
+        (self.root / f"{DELETED}{run_id}-{round(when * 1000)}").rename(self.root / run_id)
+
+    def discarded(self) -> list[tuple[str, float]]:
+        """(name, when) of what was discarded and is still there."""
+        if not self.root.exists():
+            return []
+        with os.scandir(self.root) as entries:
+            return [found for entry in entries if (found := _parted(entry.name))]
+
+    def purge(self, run_id: str, when: float) -> None:
+        """Remove what was discarded."""
+        with contextlib.suppress(FileNotFoundError):
+            self._remove(self.root / f"{DELETED}{run_id}-{round(when * 1000)}", run_id)
 
     def sizes(self, run_id: str) -> dict[str, int]:
         """Bytes of each file of a run."""
@@ -260,13 +292,35 @@ class RemotePlace:
         return self.fs.exists(self._path(run_id, ROOT))
 
     def create(self, run_id: str, files: dict[str, bytes]) -> None:
-        """Put all objects, the root document last."""
+        """Put all objects, the root document last; what was discarded under that name goes."""
+        self.purge(run_id, 0.0)
         self.write_all(run_id, {key: data for key, data in files.items() if key != ROOT})
         self.write(run_id, ROOT, files[ROOT])
 
     def delete(self, run_id: str) -> None:
         """Remove the root document, by which the run is gone, then the rest."""
         self.remove(run_id, ROOT)
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self._path(run_id), recursive=True)
+
+    def discard(self, run_id: str) -> None:
+        """Keep a copy of the root document under another name, then remove it, by which the run is gone."""
+        self.write(run_id, f"{DELETED}{run_id}-{time.time_ns() // 1_000_000}", self.read(run_id, ROOT))
+        self.remove(run_id, ROOT)
+
+    def restore(self, run_id: str, when: float) -> None:
+        """Put the root document back."""
+        name = f"{DELETED}{run_id}-{round(when * 1000)}"
+        self.write(run_id, ROOT, self.read(run_id, name))
+        self.remove(run_id, name)
+
+    def discarded(self) -> list[tuple[str, float]]:
+        """(name, when) of what was discarded and is still there."""
+        found = [_parted(path.rsplit("/", 1)[-1]) for path in self.fs.glob(f"{self.root.rstrip('/')}/*/{DELETED}*")]
+        return [pair for pair in found if pair and not self.occupied(pair[0])]
+
+    def purge(self, run_id: str, when: float) -> None:
+        """Remove what was discarded."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm(self._path(run_id), recursive=True)
 
@@ -294,7 +348,8 @@ class RemotePlace:
         for name, kind in names.items():
             if name in folders:
                 data = documents.get(self._path(name, ROOT))
-                yield name, data if isinstance(data, bytes) else "It has no zarr.json, so it is not a run."
+                if isinstance(data, bytes) or not self.fs.glob(self._path(name, f"{DELETED}*")):
+                    yield name, data if isinstance(data, bytes) else "It has no zarr.json, so it is not a run."
             elif kind == "directory":
                 yield name, "Its name is not the name of a run."
             elif not name.startswith(".") and not name.endswith(".lease"):
@@ -351,6 +406,12 @@ class Lease:
         if held and held["owner"] == self.owner:
             with contextlib.suppress(FileNotFoundError):
                 self.fs.rm_file(self.path)
+
+
+def _parted(name: str) -> tuple[str, float] | None:
+    """Run and time of what was discarded under this name."""
+    run_id, _, when = name.removeprefix(DELETED).partition("-")
+    return (run_id, int(when) / 1000) if name.startswith(DELETED) and is_id(run_id) and when.isdecimal() else None
 
 
 def _alive(owner: str) -> bool:

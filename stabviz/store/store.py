@@ -4,18 +4,25 @@ import contextlib
 import json
 import os
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from zarr.storage import ZipStore
 
 from . import layout, reader
 from .errors import RunNotFound, StoreDamaged, StoreError, StoreReadOnly, sentences
 from .layout import ROOT, Checkpoint, RunInfo, checked_id
 from .places import LocalPlace, Place, RemotePlace
 from .writer import Writer
+
+KEPT_SECONDS = 86400.0
+"""A discarded run can be brought back for so long."""
 
 
 class Store:
@@ -84,22 +91,70 @@ class Store:
         return sorted((name, what) for name, what in self._survey() if isinstance(what, str))
 
     def delete(self, run_id: str) -> None:
-        """Remove a run, damaged ones too. A reader sees all of it or gets an error; a run that is being written is busy."""
+        """Remove a run for good, damaged ones too. A reader sees all of it or gets an error; a run that is being written is busy."""
+        self._held(run_id, "deleting the run", self._place.delete)
+
+    def discard(self, run_id: str) -> None:
+        """Remove a run so that `restore` brings it back, for `KEPT_SECONDS` at least; its space is not free before.
+
+        One rename (elsewhere than in a local folder: one object removed): a process that dies at any moment leaves it either a run
+        or discarded. What is older is removed for good by the next `discard`.
+        """
+        self.purge(KEPT_SECONDS)
+        self._held(run_id, "deleting the run", self._place.discard)
+
+    def restore(self, run_id: str) -> None:
+        """Bring a discarded run back, the one that was discarded last."""
         self._writable()
         run_id = checked_id(run_id)
-        with sentences(self._place.where(run_id), "deleting the run"):
+        with sentences(self._place.where(run_id), "restoring the run"):
+            found = [when for name, when in self._place.discarded() if name == run_id]
+            if not found:
+                raise RunNotFound(f"There is no deleted run {run_id} in {self.url} that could be brought back.")
+            hold = self._place.hold(run_id)
+            try:
+                if self._place.occupied(run_id):
+                    raise StoreError(f"There is a run {run_id} in {self.url} again: delete that one first.")
+                self._place.restore(run_id, max(found))
+            finally:
+                hold.release()
+
+    def discarded(self) -> list[tuple[str, datetime]]:
+        """(run, when in UTC) of what can be brought back, the newest first."""
+        with sentences(self.url, "looking for deleted runs"):
+            found = sorted(self._place.discarded(), key=lambda pair: pair[::-1], reverse=True)
+            return [(name, datetime.fromtimestamp(when, UTC)) for name, when in found]
+
+    def purge(self, older: float = 0.0) -> int:
+        """Remove for good what was discarded more than `older` seconds ago; returns how many runs."""
+        self._writable()
+        with sentences(self.url, "removing deleted runs"):
+            old = [(name, when) for name, when in self._place.discarded() if time.time() - when >= older]
+            for name, when in old:
+                self._place.purge(name, when)
+        return len(old)
+
+    def _held(self, run_id: str, doing: str, do: Callable[[str], None]) -> None:
+        """Do something to a run that nobody writes."""
+        self._writable()
+        run_id = checked_id(run_id)
+        with sentences(self._place.where(run_id), doing):
             if not self._place.occupied(run_id):
                 raise RunNotFound(f"There is no run {run_id} in {self.url}.")
             hold = self._place.hold(run_id)
             try:
-                self._place.delete(run_id)
+                do(run_id)
             except FileNotFoundError:
                 raise RunNotFound(f"There is no run {run_id} in {self.url}.") from None
             finally:
                 hold.release()
 
     def export(self, run_id: str, path: str | os.PathLike) -> None:
-        """Write the committed rows as a netCDF-4 file, whole or not at all; `xr.open_dataset(path, engine="h5netcdf")` reads it."""
+        """Write the committed rows as one file, whole or not at all.
+
+        path: `*.zip` becomes a zipped Zarr (`xr.open_zarr(zarr.storage.ZipStore(path, mode="r"))` reads it), all else netCDF-4
+        (`xr.open_dataset(path, engine="h5netcdf")`).
+        """
         dataset = self.open(run_id)
         path = Path(path).expanduser()
         with sentences(str(path), f"exporting the run {run_id}"):
@@ -107,7 +162,7 @@ class Store:
                 raise StoreError(f"{path} is a folder, or lies in none: give the name of a file in a folder that exists.")
             fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
             try:
-                write_netcdf(dataset, fresh)
+                (write_zipped if path.suffix == ".zip" else write_netcdf)(dataset, fresh)
                 fresh.replace(path)
             finally:
                 fresh.unlink(missing_ok=True)
@@ -188,3 +243,11 @@ def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
             variable.encoding["_FillValue"] = None  # NaN is a value here, not a gap
     beyond = any(variable.dtype.kind in "bc" or variable.dtype == "float16" for variable in dataset.variables.values())
     dataset.to_netcdf(path, engine="h5netcdf", invalid_netcdf=beyond)  # plain where it can be: other tools read it then
+
+
+def write_zipped(dataset: xr.Dataset, path: str | os.PathLike) -> None:
+    """A run's Dataset as a zipped Zarr, which `xr.open_zarr` opens as a `zarr.storage.ZipStore`."""
+    with warnings.catch_warnings(), ZipStore(path, mode="w") as store:
+        # texts are no Zarr 3 standard yet, and a zip keeps the root's metadata each time that it is written
+        warnings.filterwarnings("ignore", message=".*(Zarr V3|Zarr format 3|Duplicate name).*")
+        dataset.load().drop_encoding().to_zarr(store, zarr_format=3, consolidated=True)
