@@ -49,6 +49,7 @@ class Sweeper:
         """What a thread that makes a study's plans has come to: (which asking, the job or what was wrong)."""
         self._asking = 0
         self._cell: tuple[int, int] | None = None
+        self._theme = ""
         self._drawn: Any = None
         self._lines: tuple[Any, dict[str, Any]] | None = None
         for event, callback in (
@@ -69,7 +70,8 @@ class Sweeper:
             self.card.setting = self._setting(asked)
             self._clear()
             self._ask(begin=False)
-        self._budget()
+        if self._job is None:
+            self._budget()
 
     def _offer(self) -> None:
         page = self._page
@@ -243,6 +245,9 @@ class Sweeper:
         job = self._job
         if job is None:
             return
+        theme = figures.theme_of(_document())
+        if theme != self._theme:
+            self._theme, self.card.ramp = theme, ramp("sequential", 64, tokens(theme))
         if job.version != self._seen:
             self._seen = job.version
             self._show(job)
@@ -254,8 +259,7 @@ class Sweeper:
             return
         dataset, p = job.dataset, job.progress
         if "status" in dataset:
-            theme = tokens(figures.theme_of(_document()))
-            self.card.param.update(map=self._map(dataset), ramp=ramp("sequential", 64, theme))
+            self.card.map = self._map(dataset)
         done = f"{p.step:,} of {p.steps:,} steps"
         if job.ended:
             self._close_watch()
