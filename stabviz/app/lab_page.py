@@ -8,20 +8,20 @@ import time
 from html import escape
 from typing import Any
 
-from stabviz.app import link, tabs
+from stabviz.app import link, sheet, tabs
 from stabviz.app.bench import Bench
-from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, Words, kick_row
+from stabviz.app.components import Browser, Claims, RunBar, Scrubber, Words
 from stabviz.app.evidence import Evidence
 from stabviz.app.live import warm_up
 from stabviz.app.quiz import Quiz
+from stabviz.app.sharing import Sharing
 from stabviz.app.stage import Stage
 from stabviz.app.sweeping import Sweeper
-from stabviz.control import Control, ControlError
+from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.lab import Lab
 from stabviz.run import Run
 from stabviz.scheduler import Scheduler
-from stabviz.system import controls, kicks
 
 TICK_MS = 80
 SLOWEST_MS = 400
@@ -47,13 +47,14 @@ class LabPage:
         self.bar = RunBar()
         self.scrubber = Scrubber()
         self.stage = Stage(lab, self.browser, self.scrubber)
-        self.controls = self._make_controls()
+        self.controls = sheet.make(lab, self.state)
         self.evidence = Evidence(lab, scheduler, self)
         self.evidence.find(self.state.claim)
         self.claims = Claims(cards=self.evidence.cards(None), here=self.state.claim)
         self.quiz = Quiz(self)
         self.bench = Bench(self)
         self.sweeper = Sweeper(self)
+        self.sharing = Sharing(self)
         self.parts = tabs.Parts(self)
         self._listen()
         self._show_state()
@@ -63,51 +64,6 @@ class LabPage:
             self.tell(" ".join(self.state.problems))
 
     # -- made once ------------------------------------------------------------------------------------------------
-
-    def _specs(self) -> dict[str, Control]:
-        """The controls shown: which System (if there are several), its own, and the length of the run."""
-        own = controls(self.lab.system_class(self.state.system))
-        first, after = {}, {}
-        if len(self.lab.systems) > 1:
-            names = tuple(self.lab.systems)
-            first["system"] = Control(
-                "system", "choice", names[0], label="model", choices=names, static=True, doc="which of the lab's systems"
-            )
-        after["steps"] = own.get("steps") or Control("steps", "int", self.state.steps, bounds=(1, 1_000_000), scale="log", label="steps",
-                                                     doc="length of the run", static=True)  # fmt: skip
-        after["frames"] = Control("frames", "int", self.state.frames, bounds=(1, 2_000), scale="log", label="frames",
-                                  doc="recorded moments", static=True)  # fmt: skip
-        return {**own, **first, **after}
-
-    def _values(self) -> dict[str, Any]:
-        state = self.state
-        length = {"steps": state.steps, "frames": state.frames}
-        return {**state.values, **self._turned(), "system": state.system.rpartition(":")[2], **length}
-
-    def _turned(self) -> dict[str, Any]:
-        """What controls were turned to while the run went on; the link has them as touches, and beside them what the run began with."""
-        return {name: value for touch in self.state.touches if touch.kind == "set" for name, value in touch.what}
-
-    def _primary(self, specs: dict[str, Control]) -> tuple[str, ...]:
-        chosen = [n for n in self.lab.primary if n in specs] or list(specs)[:5]
-        words = tuple(f"{word}_" for word in self.state.system.split(":")[:-1])
-        chosen = [n for n in specs if words and n.startswith(words)] + chosen
-        return (*chosen, *(["system"] if "system" in specs else []))
-
-    def _make_controls(self) -> Controls:
-        specs = self._specs()
-        cls = self.lab.system_class(self.state.system)
-        title = {n: (k.doc.splitlines()[0].rstrip(".") if k.doc and n != "kick" else "Kick the state") for n, k in kicks(cls).items()}
-        return Controls(
-            specs, self._primary(specs), values=self._shown_values(specs), seed=self.state.seed, live=self.state.live,
-            titles={"system": {name: getattr(cls, "title", name) for name, cls in self.lab.systems.items()}},
-            presets=[{"slug": s, "title": p.title, "doc": p.doc} for s, p in self.lab.presets.items()], preset=self.state.preset,
-            kicks=[kick_row(n, title[n], k.controls, k.doc) for n, k in kicks(cls).items()],
-            touch_note="Press Run, then kick.",
-        )  # fmt: skip
-
-    def _shown_values(self, specs: dict[str, Control]) -> dict[str, Any]:
-        return {name: value for name, value in self._values().items() if name in specs}
 
     def _listen(self) -> None:
         c, b = self.controls, self.bar
@@ -134,14 +90,7 @@ class LabPage:
 
     def _show_state(self, push: bool = False) -> None:
         """Put the state into the widgets and the address bar (`push`: as a new page, that Back leaves)."""
-        specs = self._specs()
-        if {r["name"] for r in self.controls.rows} != set(specs):
-            self.controls.replace(specs, self._primary(specs), self._shown_values(specs))
-            cls = self.lab.system_class(self.state.system)
-            self.controls.kicks = [kick_row(n, n.replace("_", " "), k.controls, k.doc) for n, k in kicks(cls).items()]
-        else:
-            self.controls.set(**self._shown_values(specs))
-        self.controls.param.update(seed=self.state.seed, preset=self.state.preset, live=self.state.live)
+        sheet.show(self.controls, self.lab, self.state)
         self.claims.here = self.state.claim
         self.stage.suit(self.state.system)
         self.bench.show()
@@ -175,11 +124,14 @@ class LabPage:
     # -- what the visitor does ------------------------------------------------------------------------------------
 
     def _settled(self, name: str, value: Any) -> None:
+        if self.state.lesson.locks(name):
+            sheet.again(self.controls, self.lab, self.state)
+            return
         self._change(name, value)
         self._address()
 
     def _dragged(self, name: str, value: Any) -> None:
-        if self.state.live:
+        if self.state.live and not self.state.lesson.locks(name):
             self._change(name, value)
 
     def _change(self, name: str, value: Any) -> None:
@@ -215,11 +167,13 @@ class LabPage:
         self.take(dataclasses.replace(link.default(self.lab, "", name, self.state.seed), live=self.state.live, tab=self.state.tab))
 
     def _preset(self, slug: str) -> None:
+        if self.state.lesson.locks("preset"):
+            return
         self.take(dataclasses.replace(link.default(self.lab, slug, None, self.state.seed), live=self.state.live, tab=self.state.tab))
 
     def take(self, state: link.State) -> None:
         """Show another state, and run it where Live is on."""
-        self.state = state
+        self._become(state)
         self.tell("")
         self._show_state(push=True)
         if state.live:
@@ -228,6 +182,9 @@ class LabPage:
             self._mark_stale()
 
     def _seed(self, value: int) -> None:
+        if self.state.lesson.locks("seed"):
+            self.controls.seed = self.state.seed
+            return
         self.state.seed = int(value)
         self._forget_touches()
         self._show_state()
@@ -244,7 +201,7 @@ class LabPage:
 
     def _forget_touches(self) -> None:
         """From here on another run is described; it begins with what the controls show."""
-        self.state.values.update(self._turned())
+        self.state.values.update(sheet.turned(self.state))
         self.state.touches, self.state.more = (), ()
 
     def _mark_stale(self) -> None:
@@ -324,7 +281,7 @@ class LabPage:
         except (ControlError, RunError) as error:
             self._touched = None
             self.tell(str(error))
-            self.controls.set(**self._shown_values(self._specs()))
+            sheet.again(self.controls, self.lab, self.state)
 
     def _heir(self) -> Run | None:
         """The run that took over after a touch of this session's own; that of another session is no business of this one."""
@@ -371,9 +328,14 @@ class LabPage:
 
     def begin(self, state: link.State) -> None:
         """Show another state and run it."""
-        self.state = state
+        self._become(state)
         self._show_state(push=True)
         self._submit(False)
+
+    def _become(self, state: link.State) -> None:
+        """Another state under the same lesson."""
+        state.lesson = self.state.lesson
+        self.state = state
 
     # -- the run --------------------------------------------------------------------------------------------------
 

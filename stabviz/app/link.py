@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from stabviz.app import sweep_link
+from stabviz.app import lesson, sweep_link
 from stabviz.control import Control, ControlError
 from stabviz.lab import Lab, UnknownLab
 from stabviz.plan import Intervention, check_seed, checked
 from stabviz.system import Schedule, Segment, controls
 
 OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live",
-       "page", "q", "claim", *sweep_link.WORDS)
+       "page", "q", "claim", *sweep_link.WORDS, *lesson.WORDS)
 """Words of the link that are not controls. A control of such a name is written with a dot in front."""
 
 TABS = (("live", "Live"), ("instruments", "Instruments"), ("sweep", "Sweep"), ("theory", "Theory"), ("data", "Data"))
@@ -39,6 +39,7 @@ class State:
     live: bool = False
     claim: str = ""
     sweep: sweep_link.Sweep | None = None
+    lesson: lesson.Lesson = dataclasses.field(default_factory=lesson.Lesson)
     problems: list[str] = dataclasses.field(default_factory=list)
 
     def plan(self, lab: Lab, **changes: Any) -> Any:
@@ -118,6 +119,7 @@ def write(lab: Lab, state: State) -> str:
         items.append(("touch", " ".join([str(touch.step), touch.kind, *words])))
     if state.sweep is not None:
         items += state.sweep.words()
+    items += state.lesson.words()
     if state.live:
         items.append(("live", "1"))
     if state.tab != "live":
@@ -170,13 +172,14 @@ def read(lab: Lab, query: str) -> State:
     if "seed" in given:  # a whole link: what it does not name is not there
         state.more = tuple(m for word, text in words if word == "more" and (m := _more(text, problems)))
         state.touches = tuple(t for word, text in words if word == "touch" and (t := _touch(lab, state, text, problems)))
-    state.tab = given["tab"] if given.get("tab") in dict(TABS) else "live"
+    state.lesson = lesson.read(given, [*specs, "system", "steps", "frames"], dict(TABS), problems)
+    state.tab = given["tab"] if given.get("tab") in dict(state.lesson.tabs(TABS)) else "live"
     state.live = given.get("live") == "1"
     try:  # values that are allowed alone may not go together
         state.plan(lab)
     except ControlError as error:
         problems.append(f"{str(error).rstrip('.')}; the controls are at their defaults.")
-        state = dataclasses.replace(default(lab, preset or "", system), tab=state.tab)
+        state = dataclasses.replace(default(lab, preset or "", system), tab=state.tab, lesson=state.lesson)
     except UnknownLab as error:
         problems.append(str(error))
     if "over" in given:

@@ -85,7 +85,7 @@ def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None) -> An
     if own is not None and found.slug in own.labs:
         _reload_when_saved(own, browser)
     page = LabPage(found, query(), scheduler, browser)
-    paper = found.paper
+    lesson, paper = page.state.lesson, found.paper
     venue = paper.venue.partition("(")[0].strip()
     when = venue if str(paper.year) in venue else f"{venue} {paper.year}".strip()
     source = f" {escape(paper.short.rsplit(' ', 1)[0])}, {escape(when)}" if paper.title else ""
@@ -93,8 +93,8 @@ def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None) -> An
     template = shell.page(
         found.title, tagline=tagline, description=found.tagline, browser=browser,
         left=[page.controls], middle=[page.notice, page.bar], views=page.stage.frames, dock=[page.scrubber],
-        right=[page.claims, page.quiz.card],
-        tabs=link.TABS, tab=page.state.tab, panes=page.parts.panes,
+        right=[part for word, part in (("claims", page.claims), ("questions", page.quiz.card)) if word not in lesson.hide],
+        tabs=lesson.tabs(link.TABS), tab=page.state.tab, panes=page.parts.panes, share=[page.sharing.button], layout=lesson.layout,
     )  # fmt: skip
     template.sv_tabs.on("tab", page.tab)
     page.tabs = template.sv_tabs

@@ -14,8 +14,30 @@
     document.querySelector("[data-do=theme]").addEventListener("click", () => setTheme(root.dataset.theme === "dark" ? "light" : "dark", true))
     const find = document.querySelector(".find input"), keys = document.querySelector("dialog.keys")
     const typing = e => e.composedPath().some(x => /^(INPUT|TEXTAREA|SELECT)$/.test(x.tagName) && !/^(range|checkbox|radio)$/.test(x.type) || x.isContentEditable)
+    document.querySelector("[data-do=keys]").addEventListener("click", () => keys.showModal())
+
+    // Only the views, on the whole screen: for a projector. Leaving the full screen leaves it too.
+    const page = document.querySelector(".page")
+    const lay = layout => { root.dataset.layout = layout; document.dispatchEvent(new CustomEvent("stabviz:layout")) }
+    let before = root.dataset.layout === "wall" ? "" : root.dataset.layout
+    const wall = on => {
+      if (!page || on === (root.dataset.layout === "wall")) return
+      if (on) { before = root.dataset.layout; lay("wall"); root.requestFullscreen?.().catch(() => {}) }
+      else { lay(before); if (document.fullscreenElement) document.exitFullscreen() }
+    }
+    document.addEventListener("stabviz:wall", () => wall(root.dataset.layout !== "wall"))
+    document.addEventListener("fullscreenchange", () => { if (!document.fullscreenElement) wall(false) })
+    const whole = document.querySelector(".whole")
+    whole?.addEventListener("click", () => {
+      const url = new URL(location.href)
+      url.searchParams.delete("layout")
+      whole.href = url.href
+    })
+
     addEventListener("keydown", e => {
       if (e.ctrlKey || e.metaKey || e.altKey || typing(e)) return
+      if (e.key === "p") wall(root.dataset.layout !== "wall")
+      if (e.key === "Escape") wall(false)
       if (e.key === "/") { e.preventDefault(); find.focus(); find.select() }
       if (e.key === "?") { e.preventDefault(); keys.open ? keys.close() : keys.showModal() }
     })

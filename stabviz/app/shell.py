@@ -8,6 +8,7 @@ template.servable()
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import panel as pn
@@ -25,6 +26,7 @@ KEYS = (
     ("0", "reset"),
     ("k", "kick"),
     ("f", "follow"),
+    ("p", "only the views, full screen; Esc goes back"),
     ("/", "search"),
     ("?", "this list"),
 )
@@ -54,9 +56,13 @@ def page(
     views: Iterable[Any] = (),
     dock: Iterable[Any] = (),
     right: Iterable[Any] = (),
+    share: Iterable[Any] = (),
+    layout: str = "",
     panes: Mapping[str, Iterable[Any]] | None = None,
 ) -> pn.Template:
     """A whole page. `tagline` and `body` are HTML; the areas take Panel objects; `tabs` are (slug, title), the first one is the live page.
+
+    `layout` is "" for the whole page, "compact" for one in a frame of another page, "wall" for the views alone.
 
     `script` is what this page's browser side has beyond that of every page.
 
@@ -92,8 +98,8 @@ def page(
     template.add_variable("sv", context)
     template.add_variable("app_favicon", "")
     template.add_variable("apple_icon", "")
-    template.add_variable("html_attrs", f'data-theme="{chosen}"')
-    for name, objects in {**areas, **{f"pane-{name}": objects for name, objects in parts.items()}}.items():
+    template.add_variable("html_attrs", f'data-theme="{chosen}" data-layout="{escape(layout)}"')
+    for name, objects in {**areas, "share": list(share), **{f"pane-{name}": objects for name, objects in parts.items()}}.items():
         for i, obj in enumerate(objects):
             template.add_panel(f"{name.replace('-', '_')}_{i}", obj, tags=[name])
     bar = Tabs(tabs=[{"slug": slug, "title": text} for slug, text in tabs], value=tab) if tabs else None

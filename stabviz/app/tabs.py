@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from stabviz.app.components import Words
+from stabviz.app.reporting import Reporter
 from stabviz.app.text import theory_html
 from stabviz.reproduce import cell, command
 from stabviz.store import write_netcdf
@@ -31,18 +32,20 @@ class Parts:
         self.download = pn.widgets.FileDownload(
             callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", margin=0, width=180
         )
+        self.report = Reporter(page)
         self._open = page.state.tab
         self.opened(self._open)
 
     @property
     def panes(self) -> dict[str, list[Any]]:
         """Panel objects by tab."""
-        return {
+        panes: dict[str, list[Any]] = {
             "instruments": [self._page.bench.cards, self._page.bench.frame],
             "sweep": [self._page.sweeper.card, self._page.sweeper.frame],
             "theory": [self.theory],
-            "data": [self.reproduce, self.download, self.summary],
+            "data": [self.reproduce, self.report.card, self.download, self.summary],
         }
+        return {slug: panes[slug] for slug, _ in self._page.state.lesson.tabs([(slug, "") for slug in panes])}
 
     def opened(self, slug: str) -> None:
         """A tab was opened: fill it."""
@@ -57,6 +60,7 @@ class Parts:
         """The page's state or run has changed."""
         if self._open != "data":
             return
+        self.report.show()
         page = self._page
         plan = page.run.plan if page.run is not None else page.plan()
         blocks = [("In a notebook", cell(self._lab, plan)), ("On the command line", command(self._lab, plan))] if plan else []

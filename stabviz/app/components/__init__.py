@@ -6,12 +6,13 @@ from stabviz.app.components.controls import Controls, kick_row, row
 from stabviz.app.components.instruments import Instruments
 from stabviz.app.components.run_bar import RunBar
 from stabviz.app.components.scrubber import Scrubber
+from stabviz.app.components.share import Share
 from stabviz.app.components.sweep import Sweep
 from stabviz.app.components.tabs import Tabs
 from stabviz.app.components.view_frame import ViewFrame
 from stabviz.app.components.words import Words
 
 __all__ = [
-    "Browser", "Claims", "Controls", "Instruments", "RunBar", "Scrubber", "Sweep", "Tabs", "TryThis", "ViewFrame", "Words",
+    "Browser", "Claims", "Controls", "Instruments", "RunBar", "Scrubber", "Share", "Sweep", "Tabs", "TryThis", "ViewFrame", "Words",
     "card", "kick_row", "row",
 ]  # fmt: skip

@@ -8,10 +8,6 @@ export function render({ model }) {
   model.on("msg:custom", data => {
     if (data.do === "reload") location.reload()
     if (data.do === "push") history.pushState({}, "", address(data.query))
-    if (data.do === "copy") {
-      const ok = navigator.clipboard?.writeText(data.text) ?? Promise.reject()
-      ok.then(() => send("copied", { ok: true }), () => send("copied", { ok: false }))
-    }
   })
   listen(window, "popstate", () => send("back", { query: location.search }))
   listen(window, "keydown", e => {

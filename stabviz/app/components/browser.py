@@ -8,10 +8,9 @@ Parameters
     keys      single keys that are sent ("k" goes to the controls, which send the kick)
 Methods
     push(query)   a new history entry (another page of the app)
-    copy(text)    to the clipboard
 Events
     here(): the page has arrived
-    key(key)  back(query)  theme(name)  views(slugs)  awake(on)  copied(ok)
+    key(key)  back(query)  theme(name)  views(slugs)  awake(on)
 """
 
 from __future__ import annotations
@@ -43,10 +42,6 @@ class Browser(Component):
     def reload(self) -> None:
         """Ask for the page again: what it shows has changed on disk."""
         self._send_msg({"do": "reload"})
-
-    def copy(self, text: str) -> None:
-        """Copy a text; the event `copied` says whether the browser let us."""
-        self._send_msg({"do": "copy", "text": text})
 
     def _got_back(self, query: str) -> None:
         self.query = str(query)

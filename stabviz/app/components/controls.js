@@ -101,6 +101,10 @@ function controlRow(c, id, send, draft, titles = {}) {
   return {
     el,
     show: v => { if (active || v === undefined) return; value = v; show(v) },
+    lock: on => {
+      el.classList.toggle("locked", on)
+      el.querySelectorAll("input, select, .also").forEach(x => { x.disabled = on })
+    },
     error: sentence => { error = sentence || ""; tell() },
     acts: a => {
       const [word, why] = WHEN[a] || ["", ""]
@@ -117,12 +121,13 @@ export function render({ model, el }) {
   const sheet = h("div", { class: "card pad" }), touch = h("div", { class: "card pad", style: "margin-top:12px" })
   let rows = new Map(), values = { ...model.values }
   const draft = (name, v) => { values[name] = v }
+  const locked = name => model.locked.includes("all") || model.locked.includes(name)
 
   const presets = h("div", { class: "chips", role: "group", "aria-label": "Presets" })
   const presetGroup = h("div", { class: "group" }, h("p", { class: "cap" }, "Presets"), presets)
   const drawPresets = () => {
-    presetGroup.hidden = !model.presets.length
-    presets.replaceChildren(...model.presets.map(p => h("button", { class: "chip", type: "button", title: p.doc || null, "aria-pressed": String(p.slug === model.preset), onclick: () => send("preset", { slug: p.slug }) }, p.title)))
+    presetGroup.hidden = !model.presets.length || model.hidden.includes("presets")
+    presets.replaceChildren(...model.presets.map(p => h("button", { class: "chip", type: "button", title: p.doc || null, "aria-pressed": String(p.slug === model.preset), disabled: locked("preset"), onclick: () => send("preset", { slug: p.slug }) }, p.title)))
   }
   const liveBox = h("input", { type: "checkbox", role: "switch", onchange: () => send("live_switch", { on: liveBox.checked }) })
   const list = h("div"), folded = h("div"), more = h("summary", { class: "more" })
@@ -133,9 +138,16 @@ export function render({ model, el }) {
     else seed.value = model.seed
   } })
   const seedRow = h("div", { class: "seedrow" }, h("label", { class: "fine", for: `${uid}-seed` }, "seed"), seed, h("button", { class: "btn small", type: "button", onclick: () => send("new_seed") }, "New seed"))
-  sheet.append(presetGroup, h("div", { class: "group" },
-    h("p", { class: "cap" }, "Controls", h("label", { class: "switch", style: "margin-left:auto", title: "On: turning a control runs again at once." }, liveBox, "Live")), list, fold, seedRow))
+  const caption = h("p", { class: "cap" }, "Controls", h("label", { class: "switch", style: "margin-left:auto", title: "On: turning a control runs again at once." }, liveBox, "Live"))
+  const turning = h("div", { class: "group" }, caption, list, fold, seedRow)
+  sheet.append(presetGroup, turning)
 
+  const hide = () => {
+    seedRow.hidden = model.hidden.includes("seed")
+    turning.hidden = model.hidden.includes("controls") && seedRow.hidden
+    sheet.hidden = turning.hidden && presetGroup.hidden
+    caption.hidden = model.hidden.includes("controls")
+  }
   const drawRows = () => {
     rows = new Map(model.rows.map((c, i) => [c.name, controlRow(c, `${uid}-${i}`, send, draft, model.titles[c.name])]))
     const part = primary => model.rows.filter(c => c.primary === primary).map(c => rows.get(c.name).el)
@@ -143,6 +155,7 @@ export function render({ model, el }) {
     folded.replaceChildren(...part(false))
     const n = folded.childElementCount
     fold.hidden = n === 0
+    for (const [name, row] of rows) row.lock(locked(name))
     set(more, n === 1 ? "1 more control" : `${n} more controls`)
     show()
   }
@@ -151,11 +164,11 @@ export function render({ model, el }) {
     for (const [name, row] of rows) { row.error(model.errors[name]); row.show(values[name]); row.acts(model.acts[name]) }
     if (Object.keys(model.errors).some(name => rows.get(name) && !model.rows.find(c => c.name === name).primary)) fold.open = true
   }
-  const showSeed = () => { seed.value = model.seed }
+  const showSeed = () => { seed.value = model.seed; seedRow.querySelectorAll("input, button").forEach(x => { x.disabled = locked("seed") }) }
   const showLive = () => { liveBox.checked = model.live }
 
   const drawTouch = () => {
-    touch.hidden = !model.kicks.length
+    touch.hidden = !model.kicks.length || model.hidden.includes("touch")
     touch.replaceChildren(h("p", { class: "cap" }, "Touch the run"), ...model.kicks.map((k, i) => {
       const boxes = k.args.map((a, j) => h("input", { class: "box", type: "text", inputmode: "decimal", id: `${uid}-k${i}-${j}`, value: short(a.default), title: a.doc || null }))
       const kick = () => {
@@ -169,7 +182,9 @@ export function render({ model, el }) {
     }), h("p", { class: "fine", style: "margin-top:8px", hidden: model.touchable || !model.touch_note }, model.touch_note))
   }
   el.replaceChildren(sheet, touch)
-  drawPresets(); drawRows(); drawTouch(); showSeed(); showLive()
+  const drawAll = () => { drawPresets(); drawRows(); drawTouch(); showSeed(); hide() }
+  drawAll(); showLive()
+  model.on(["locked", "hidden"], drawAll)
   model.on(["presets", "preset"], drawPresets)
   model.on("rows", drawRows)
   model.on(["values", "errors", "acts", "seen"], show)

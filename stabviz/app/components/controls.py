@@ -8,6 +8,8 @@ Parameters (set them from Python, the page follows)
     errors    {name: sentence}, shown at the control; an allowed value clears it
     preset    slug of the chosen preset or ""; presets  [{"slug", "title", "doc"}]
     seed      int; live  bool (the Live switch)
+    locked    names that cannot be turned ("all": none can; "preset" and "seed" too)
+    hidden    parts left out: "presets" "controls" "seed" "touch"
     kicks     [{"name", "title", "doc", "args": [rows]}]; touchable  bool; touch_note  sentence beside it when not
 Events (`panel.on(event, callback)`)
     live(name, value)         while a slider is dragged, at most 20 a second
@@ -66,6 +68,8 @@ class Controls(Component):
     seed = param.Integer(0)
     live = param.Boolean(False)
     titles = param.Dict({}, doc="Names of choices as people read them: {control: {choice: name}}.")
+    locked = param.List([])
+    hidden = param.List([])
     kicks = param.List([])
     touchable = param.Boolean(False)
     touch_note = param.String("")

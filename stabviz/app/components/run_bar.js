@@ -24,6 +24,8 @@ function left(s) {
   return s < 5400 ? `${Math.round(s / 60)} min left` : `${(s / 3600).toFixed(1)} h left`
 }
 
+const LONG = 20 // seconds after which one looks elsewhere
+
 export function render({ model, el }) {
   dress(model, el)
   const send = sender(model)
@@ -33,7 +35,26 @@ export function render({ model, el }) {
   const reset = h("button", { class: "btn", type: "button", title: "back to step 0, same seed (key 0)", onclick: () => send("reset") }, "Reset")
   const status = h("span", { class: "s" }), hush = h("span", { class: "hush", role: "status" })
   const fill = h("b"), line = h("div", { class: "line", role: "progressbar", "aria-label": "progress of the run", "aria-valuemin": 0, "aria-valuemax": 100 }, fill)
-  el.replaceChildren(h("div", { class: "run" }, main, step, reset, status, hush), line)
+  // A run that takes long: on demand a notification when it ends, and in any case a mark in the tab's title while nobody looks.
+  const bell = h("button", { class: "btn small", type: "button", hidden: true, "aria-pressed": "false", onclick: async () => {
+    const may = window.Notification && (Notification.permission === "granted" || await Notification.requestPermission() === "granted")
+    told = !told
+    bell.setAttribute("aria-pressed", told)
+    bell.title = may ? "" : "The browser shows no notifications here: the tab's title will say it."
+  } }, "Tell me")
+  let told = false, last = model.status, began = performance.now()
+  const ended = words => {
+    const title = document.title.replace(/^[✓✗] /, "")
+    if (document.hidden) document.title = `${BAD.includes(model.status) ? "✗" : "✓"} ${title}`
+    if (told && window.Notification?.permission === "granted") new Notification(title, { body: words, tag: "stabviz" })
+    told = false
+    bell.setAttribute("aria-pressed", "false")
+  }
+  const looked = () => { if (!document.hidden) document.title = document.title.replace(/^[✓✗] /, "") }
+  document.addEventListener("visibilitychange", looked)
+  addEventListener("focus", looked)
+  model.on("remove", () => { document.removeEventListener("visibilitychange", looked); removeEventListener("focus", looked) })
+  el.replaceChildren(h("div", { class: "run" }, main, step, reset, bell, status, hush), line)
 
   const show = () => {
     const s = model.status, p = model.progress, going = GOING.includes(s)
@@ -53,6 +74,10 @@ export function render({ model, el }) {
     const share = p.steps > 0 ? Math.min(100, p.step / p.steps * 100) : s === "finished" ? 100 : 0
     fill.style.width = `${share}%`
     line.setAttribute("aria-valuenow", Math.round(share))
+    if (going && !GOING.includes(last)) began = performance.now()
+    bell.hidden = !going || !((p.left || 0) > LONG || performance.now() - began > LONG * 1000)
+    if (GOING.includes(last) && s !== "" && s !== "paused" && !going) ended(parts.join(", "))
+    last = s
     if (hush.__status !== s) { hush.__status = s; set(hush, s === "" ? "" : parts.join(", ")) } // said once for each change of status
   }
   show()

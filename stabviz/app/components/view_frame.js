@@ -1,4 +1,33 @@
 let frames = 0
+const WALL = 1.7 // a projector's views are so much higher
+
+// The view of the figure inside an element, whatever shadow roots are between.
+function figureIn(el) {
+  const inside = node => { while (node && node !== el) node = node.parentNode || node.host; return node === el }
+  for (const model of Bokeh.documents.flatMap(d => [...d._all_models.values()])) {
+    const view = model.type === "Figure" ? Bokeh.index.find_one(model) : null
+    if (view && inside(view.el)) return view
+  }
+  return null
+}
+
+// The figure as a file, on the colour of its card.
+async function pictureOf(view, kind) {
+  const sheet = getComputedStyle(document.documentElement).getPropertyValue("--sheet").trim()
+  const layer = view.export(kind, true)
+  if (kind === "svg") {
+    const svg = new DOMParser().parseFromString(layer.ctx.get_serialized_svg(true), "image/svg+xml").documentElement
+    const ground = svg.ownerDocument.createElementNS(svg.namespaceURI, "rect")
+    for (const [k, v] of [["width", "100%"], ["height", "100%"], ["fill", sheet]]) ground.setAttribute(k, v)
+    svg.prepend(ground)
+    return new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" })
+  }
+  const canvas = h("canvas", { width: layer.canvas.width, height: layer.canvas.height }), draw = canvas.getContext("2d")
+  draw.fillStyle = sheet
+  draw.fillRect(0, 0, canvas.width, canvas.height)
+  draw.drawImage(layer.canvas, 0, 0)
+  return new Promise(done => canvas.toBlob(done, "image/png"))
+}
 
 export function render({ model, el }) {
   dress(model, el)
@@ -6,12 +35,19 @@ export function render({ model, el }) {
   const title = h("h3", { id }), sentence = h("p", { class: "sentence" }), empty = h("p", { class: "empty" })
   const slot = h("div", { class: "slot", role: "img", "aria-labelledby": id })
   const box = h("div", { class: "tablebox", hidden: true, tabindex: 0, role: "region", "aria-labelledby": id })
-  const asData = h("button", { class: "word asdata", type: "button", "aria-expanded": "false", onclick: () => {
+  const asData = h("button", { class: "word", type: "button", "aria-expanded": "false", onclick: () => {
     box.hidden = !box.hidden
     asData.setAttribute("aria-expanded", !box.hidden)
     send("table", { open: !box.hidden })
   } }, "Data")
-  const card = h("section", { class: "card view", "aria-labelledby": id }, title, asData, sentence, slot, box)
+  const take = kind => h("button", { class: "word", type: "button", title: `Save the picture as ${kind.toUpperCase()}`, onclick: async () => {
+    const view = figureIn(slot)
+    if (!view) return
+    const url = URL.createObjectURL(await pictureOf(view, kind))
+    h("a", { href: url, download: `${new URLSearchParams(location.search).get("lab") || "view"}-${model.slug}.${kind}` }).click()
+    setTimeout(() => URL.revokeObjectURL(url), 10_000)
+  } }, kind.toUpperCase())
+  const card = h("section", { class: "card view", "aria-labelledby": id }, title, h("div", { class: "take" }, take("png"), take("svg"), asData), sentence, slot, box)
   el.replaceChildren(card)
 
   const pane = model.pane ? model.get_child("pane") : null
@@ -22,7 +58,7 @@ export function render({ model, el }) {
     html(sentence, model.sentence)
     sentence.title = sentence.textContent
     card.classList.toggle("wide", model.wide)
-    slot.style.height = `${model.slot}px`
+    slot.style.height = `${Math.round(model.slot * (document.documentElement.dataset.layout === "wall" ? WALL : 1))}px`
     slot.classList.toggle("stale", model.stale)
     slot.setAttribute("aria-description", sentence.textContent)
     set(empty, model.empty)
@@ -42,8 +78,9 @@ export function render({ model, el }) {
   }
   const watch = new IntersectionObserver(entries => seen(entries.at(-1).isIntersecting), { rootMargin: "80px" })
   watch.observe(el)
+  document.addEventListener("stabviz:layout", show)
   show(); drawTable()
   model.on(["title", "sentence", "slot", "wide", "empty", "stale"], show)
   model.on("table", drawTable)
-  model.on("remove", () => { watch.disconnect(); seen(false) })
+  model.on("remove", () => { document.removeEventListener("stabviz:layout", show); watch.disconnect(); seen(false) })
 }
