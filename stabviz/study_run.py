@@ -19,6 +19,7 @@ from .batch import Batch, signature
 from .control import ControlError
 from .job import Job, RunError
 from .plan import Plan
+from .record import versions
 from .run import Progress, Run
 from .simulation import Simulation
 from .store import StoreError
@@ -267,6 +268,9 @@ class StudyRun(Job):
                 "status": "running",
                 "copied": self._copied,
                 "axes": json.dumps({n: len(v) for n, v in self.study.labels().items()}),
+                "labels": json.dumps({n: [_plain(x) for x in v] for n, v in self.study.labels().items()}),
+                "plan": self.plans[0].json(),  # of the first case: what all of them share
+                "versions": json.dumps(versions()),
             }
             template = table.template(attrs)
             if store.exists(self.id) and store.info(self.id).attrs.get("runs") != template.attrs["runs"]:
@@ -320,6 +324,10 @@ class StudyRun(Job):
         self.release()
         self._set(status)
         self._scheduler.ended(self)
+
+
+def _plain(label: Any) -> Any:
+    return label if isinstance(label, int | float | str) else str(label)
 
 
 class BatchRun(Job):

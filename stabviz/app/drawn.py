@@ -212,4 +212,6 @@ def drawn(view: View, dataset: xr.Dataset) -> Any:
     document = Document()
     plot = hv.renderer("bokeh").get_plot(element.opts(**options), doc=document)
     plot.document = document  # HoloViews takes the process-wide one outside a session, which would keep the plot for ever
+    if view.square:
+        plot.state.sizing_mode = None  # HoloViews says "fixed", for which Bokeh wants the size of the whole instead
     return plot

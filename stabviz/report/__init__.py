@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from stabviz.job import RunError
+from stabviz.report import sweep
 from stabviz.report.compose import MOST_RUNS, document
 from stabviz.report.subject import Subject
+from stabviz.report.sweep import Sweep
 from stabviz.run import Run
 from stabviz.store import Store
+from stabviz.study_run import StudyRun
 
-__all__ = ["MOST_RUNS", "Subject", "build", "stored", "write"]
+__all__ = ["MOST_RUNS", "Subject", "Sweep", "build", "stored", "write"]
 
 
 def stored(store: Store, run_id: str) -> Any:
     """What a report can be of, from a store by its whole name: a run or a sweep. Raises as `Subject.stored`."""
-    return Subject.stored(store, run_id)
+    return (Sweep if store.info(run_id).attrs.get("kind") == "study" else Subject).stored(store, run_id)
 
 
 def build(of: Sequence[Any], frames: int | None = None) -> str:
@@ -38,11 +41,16 @@ def build(of: Sequence[Any], frames: int | None = None) -> str:
         RunError: there is nothing to report, or too much.
     """
     began = time.perf_counter()
-    subjects = [Subject.of_run(x) if isinstance(x, Run) else x for x in of]
+    subjects: list[Any] = [Subject.of_run(x) if isinstance(x, Run) else Sweep.of_job(x) if isinstance(x, StudyRun) else x for x in of]
     if frames is not None and frames < 2:
         raise RunError(f"frames cannot be {frames}: a report keeps at least two moments of a run.")
     if not 1 <= len(subjects) <= MOST_RUNS:
         raise RunError(f"a report is of one run, or of up to {MOST_RUNS} compared; these are {len(subjects)}.")
+    sweeps = [x for x in subjects if isinstance(x, Sweep)]
+    if sweeps and len(subjects) > 1:
+        raise RunError("a report is of runs or of one sweep: report each sweep by itself.")
+    if sweeps:
+        return sweep.document(sweeps[0], began)
     return document(subjects, frames, began)
 
 
@@ -52,7 +60,10 @@ def write(of: Sequence[Any], path: str | os.PathLike[str], frames: int | None = 
     Raises:
         RunError: it cannot be written there.
     """
-    html, target = build(of, frames), Path(path).expanduser()
+    target = Path(path).expanduser()
+    if not target.parent.is_dir():
+        raise RunError(f"the report cannot be written to {target}: there is no folder {target.parent}.")
+    html = build(of, frames)
     try:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".report-", delete=False) as file:
             file.write(html)

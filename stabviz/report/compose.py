@@ -54,7 +54,7 @@ def _page(subjects: Sequence[Subject], drawings: dict[str, list[Drawing | None]]
     for _, pictures in groups:
         _share_ranges(pictures)
     called = names(list(subjects)) if len(subjects) > 1 else [""]
-    data = {**_axis(subjects, kept, called), "panels": [], "maps": []}
+    data = {**axis(subjects, kept), "panels": []}
     for g, (_, pictures) in enumerate(groups):
         for s, picture in enumerate(pictures):
             if picture is not None:
@@ -93,8 +93,8 @@ def _parts(
     each = lambda make: "".join((f"<h3>{escape(name)}</h3>" if name else "") + make(s) for name, s in rest)  # noqa: E731
     whole = [
         ("differences" if several else "", "What differs", setting if several else ""),
-        ("claims", "Claims", claims if any(s.lab.claims for s in subjects) else ""),
         ("views", "Views", views),
+        ("claims", "Claims", claims if any(s.lab.claims for s in subjects) else ""),
         ("controls", "Controls", "" if several else setting),
         ("theory", "Theory", sections.text(subjects)),
         ("reproduce", "Reproduce", each(lambda s: sections.reproduce(s.code))),
@@ -126,14 +126,14 @@ def _made(subjects: Sequence[Subject], kept: list[list[int]], began: float) -> s
     )
 
 
-def _axis(subjects: Sequence[Subject], kept: list[list[int]], called: list[str]) -> dict[str, Any]:
+def axis(subjects: Sequence[Subject], kept: Sequence[Sequence[int]]) -> dict[str, Any]:
     """The moments of the scrubber, by step where the runs are equally long, else by the share of their length.
 
     `at`: places of the moments; `frames`: for each run, which of its kept moments is shown at each; `words`, `marks`.
     """
     length = [max(s.plan.schedule.steps, 1) for s in subjects]
     by_step = len(set(length)) == 1
-    steps = [s.dataset["step"].values[k].astype(float) for s, k in zip(subjects, kept, strict=True)]
+    steps = [s.dataset["step"].values[list(k)].astype(float) for s, k in zip(subjects, kept, strict=True)]
     places = [x if by_step else x / n for x, n in zip(steps, length, strict=True)]
     at = max(places, key=lambda x: (x[-1], len(x)))
     shown = [np.clip(np.searchsorted(x, at * (1 + 1e-9), side="right") - 1, 0, None) for x in places]
@@ -159,9 +159,9 @@ def _share_ranges(pictures: list[Picture | None]) -> None:
     shown = [p for p in pictures if p is not None and p.figures]
     if len(shown) < 2 or len({p.figures[0]["log"] for p in shown}) > 1:
         return
-    for axis in "xy":
-        every = [r for p in shown for r in p.ranges[axis] if r is not None]
+    for side in "xy":
+        every = [r for p in shown for r in p.ranges[side] if r is not None]
         if every:
             common = [min(r[0] for r in every), max(r[1] for r in every)]
             for p in shown:
-                p.ranges[axis][:] = [common]
+                p.ranges[side][:] = [common]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,10 +73,13 @@ class Picture:
 
 
 class Drawing:
-    """One view of one run, drawn at the moments asked for; a moment is drawn once, also if fewer are asked for later."""
+    """One view of one run, drawn at the moments asked for; a moment is drawn once, also if fewer are asked for later.
 
-    def __init__(self, view: View, dataset: xr.Dataset):
-        self.view, self.dataset = view, dataset
+    `at`: the Dataset of a moment, from that of the run and the moment's number.
+    """
+
+    def __init__(self, view: View, dataset: xr.Dataset, at: Callable[[xr.Dataset, int], xr.Dataset] = until):
+        self.view, self.dataset, self._at = view, dataset, at
         self._draughts = Draughts(view)
         self._frames: dict[int, Frame] = {}
         self._said: dict[int, str] = {}
@@ -108,7 +111,7 @@ class Drawing:
 
     def _frame(self, k: int) -> Frame:
         if k not in self._frames:
-            frame = self._draughts.frame(until(self.dataset, k))
+            frame = self._draughts.frame(self._at(self.dataset, k))
             self._frames[k] = frame
             if self.view.kind != "history":
                 self._said[k] = frame.sentence
@@ -116,7 +119,7 @@ class Drawing:
 
     def _says(self, k: int) -> str:
         if k not in self._said:
-            self._said[k] = self.view.sentence(until(self.dataset, k))
+            self._said[k] = self.view.sentence(self._at(self.dataset, k))
         return self._said[k]
 
 
@@ -131,7 +134,7 @@ def _figure(view: View, frames: list[Frame], packer: Packer) -> dict[str, Any]:
     with drawing:
         plot = drawn(view, frames[-1].dataset)
         figure = plot.state
-        models = [_target(part) for part in parts(plot)]
+        models = [_target(part, columns) for part, columns in zip(parts(plot), frames[-1].columns, strict=True)]
         item = json_item(figure)
         patches = dark_patches(figure.references())
     relative = bool({"logx", "logy"} & set(frames[0].shape))
@@ -149,13 +152,13 @@ def _log_x(figure: Plot) -> bool:
     return type(figure.x_scale).__name__ == "LogScale"
 
 
-def _target(part: Any) -> dict[str, str] | None:
+def _target(part: Any, columns: dict[str, Any]) -> dict[str, str] | None:
     """The model that takes a part's columns."""
+    if set(columns) == {"location"}:
+        span = next((m for m in part.handles.values() if isinstance(m, Span)), None)
+        return None if span is None else {"span": span.id}
     source = part.handles.get("source")
-    if isinstance(source, ColumnDataSource):
-        return {"source": source.id}
-    span = next((m for m in part.handles.values() if isinstance(m, Span)), None)
-    return None if span is None else {"span": span.id}
+    return {"source": source.id} if isinstance(source, ColumnDataSource) else None
 
 
 def in_page(value: Any) -> str:

@@ -133,7 +133,7 @@
   let moment = data.at.length - 1, playing = null, due = false
   const visible = new Set()
   const range = one(".scrub input"), now = one(".scrub .now"), play = one("[data-do=play]")
-  const place = panel => data.frames[panel.subject][moment]
+  const place = panel => panel.keys ? panel.chosen ?? 0 : data.frames[panel.subject][moment]
   const say = () => {
     for (const panel of panels) {
       const text = panel.sentences[place(panel)] ?? ""
@@ -224,15 +224,15 @@
     if (e.key === "p") playing ? stop() : start()
   })
 
-  // -- maps of a sweep: the figure of what is chosen -------------------------------------------------------------
+  // -- the map of a sweep: what is chosen takes the place of the moment ---------------------------------------------
 
-  const choose = async map => {
-    const wanted = all("select", map.el).map(s => s.value).join("/")
-    for (const [key, figure] of Object.entries(map.figures)) {
-      if (key === wanted && !figure.box) { await put({ slot: one(".slot", map.el) }, figure); paint(figure) }
-      if (figure.box) figure.box.hidden = key !== wanted
-    }
-    one(".sentence", map.el).innerHTML = map.sentences[wanted] ?? ""
+  const choose = panel => {
+    const [name, how] = all("select", panel.slot.closest(".view"))
+    how.disabled = !panel.keys.includes(`${name.value}/max`)
+    const key = name.value === "" ? "/ended" : `${name.value}/${how.disabled ? "last" : how.value}`
+    panel.chosen = Math.max(0, panel.keys.indexOf(key))
+    say()
+    draw()
   }
 
   // -- start -----------------------------------------------------------------------------------------------------
@@ -267,10 +267,9 @@
       move(panel, place(panel))
       watch.observe(panel.slot)
     }
-    for (const map of data.maps) {
-      map.el = one(`#map-${map.id}`)
-      all("select", map.el).forEach(s => s.addEventListener("change", () => choose(map)))
-      await choose(map)
+    for (const panel of panels.filter(p => p.keys)) {
+      all("select", panel.slot.closest(".view")).forEach(s => s.addEventListener("change", () => choose(panel)))
+      choose(panel)
     }
     if (data.frames.length > 1) new Set(panels.map(p => p.group)).forEach(join)
     root.dataset.ready = "true"

@@ -73,7 +73,7 @@ def views(groups: Sequence[tuple[str, list[Picture | None]]], names: Sequence[st
         panels = "".join(
             f'<div class="panel">{f"<h4>{escape(names[s])}</h4>" if several else ""}<p class="sentence" id="say-{g}-{s}"></p>'
             f'<div class="slot" id="plot-{g}-{s}" style="height:{p.height}px" role="img" aria-labelledby="view-{g} say-{g}-{s}">'
-            f"{_error(p)}</div></div>"
+            f"{problem(p)}</div></div>"
             for s, p in shown
         )
         cards.append(
@@ -86,7 +86,8 @@ def views(groups: Sequence[tuple[str, list[Picture | None]]], names: Sequence[st
     return f'<div class="views">{"".join(cards)}</div>'
 
 
-def _error(picture: Picture) -> str:
+def problem(picture: Picture) -> str:
+    """What is shown instead of a picture that could not be drawn."""
     return f'<p class="empty">{escape(picture.error)}</p>' if picture.error else ""
 
 

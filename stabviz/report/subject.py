@@ -109,6 +109,8 @@ class Subject:
         found = stored_verdict(self.lab, claim, self.store)
         if found is not None:
             return Judged(claim, found._replace(reason=" ".join(filter(None, ["from the studies that decide it.", found.reason]))))
+        if here.reason.startswith("not in this run"):
+            return Judged(claim, here._replace(reason=f"needs its own runs ({here.reason})"))
         return Judged(claim, here._replace(reason=here.reason or "needs its own runs"))
 
     @property
