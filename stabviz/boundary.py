@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Boundary:
 
     def at(self, controls: Mapping[str, Any], **axes: Any) -> np.ndarray:
         """Its values with the controls of a run and arrays in place of some of them; their joint shape. Infinite values are NaN."""
+        import numpy as np
+
         given = {name: np.asarray(values, float) for name, values in axes.items()}
         shape = np.broadcast_shapes(*(x.shape for x in given.values()))
         with np.errstate(all="ignore"):

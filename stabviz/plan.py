@@ -210,7 +210,7 @@ def linked(system: System, steps: int | None) -> System:
 
 def from_record(record: Mapping[str, Any], system: type[System]) -> Plan:
     """The plan that `record` describes, for the System class that it names."""
-    values = {name: _value(value) for name, value in record["controls"].items()}
+    values = {name: value_of(value) for name, value in record["controls"].items()}
     return Plan(
         with_controls(system(), **values) if values else system(),
         lab=record["lab"],
@@ -219,7 +219,7 @@ def from_record(record: Mapping[str, Any], system: type[System]) -> Plan:
         seeds=tuple(record["seeds"].items()),
         schedule=Schedule(segments=tuple(Segment(*s) for s in record["schedule"])),
         interventions=tuple(
-            Intervention(step, kind, {k: _value(v) for k, v in what.items()}) for step, kind, what in record["interventions"]
+            Intervention(step, kind, {k: value_of(v) for k, v in what.items()}) for step, kind, what in record["interventions"]
         ),
         asked=None if record["asked"] is None else tuple(record["asked"]),
         keep=None if record["keep"] is None else tuple(record["keep"]),
@@ -232,5 +232,6 @@ def _plain(value: Any) -> Any:
     return f"float:{value}" if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
 
 
-def _value(value: Any) -> Any:
+def value_of(value: Any) -> Any:
+    """A control's value from a plan's record."""
     return float(value[6:]) if isinstance(value, str) and value.startswith("float:") else value

@@ -98,6 +98,12 @@ class Scheduler:
         with self._lock:
             return self._runs.get(run_id)
 
+    def forget(self, run_id: str) -> None:
+        """Let go of an ended run: what is in the store is asked from now on."""
+        with self._lock:
+            if (run := self._runs.get(run_id)) is not None and run.ended:
+                del self._runs[run_id]
+
     def runs(self) -> list[Run]:
         """Runs in memory, the newest last."""
         with self._lock:

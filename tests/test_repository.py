@@ -143,7 +143,7 @@ LAYERS = (
     {"app", "report"},
     {"labs"},
     {"verification"},
-    {"lab", "reproduce", "citing", "own", "generic_views"},
+    {"lab", "reproduce", "citing", "own", "generic_views", "listing", "comparing"},
     {"instruments", "systems"},
     {"studies", "refining", "study_run", "remote", "table", "run", "scheduler", "store", "keeping"},
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks", "devices"},

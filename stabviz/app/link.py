@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -10,11 +11,11 @@ from urllib.parse import parse_qsl, urlencode
 from stabviz.app import lesson, sweep_link
 from stabviz.control import Control, ControlError
 from stabviz.lab import Lab, UnknownLab
-from stabviz.plan import Intervention, check_seed, checked
+from stabviz.plan import KEYS, Intervention, Plan, check_seed, checked
 from stabviz.system import Schedule, Segment, controls
 
 OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch", "more", "tab", "at", "live",
-       "page", "q", "claim", *sweep_link.WORDS, *lesson.WORDS)
+       "page", "q", "claim", "run", "start", "keys", *sweep_link.WORDS, *lesson.WORDS)
 """Words of the link that are not controls. A control of such a name is written with a dot in front."""
 
 TABS = (("live", "Live"), ("instruments", "Instruments"), ("sweep", "Sweep"), ("theory", "Theory"), ("data", "Data"))
@@ -38,6 +39,10 @@ class State:
     at: int | None = None
     live: bool = False
     claim: str = ""
+    start: str = ""
+    """The run from whose last state it starts (a fork)."""
+    keys: tuple[tuple[str, int], ...] = ()
+    """Seeds of single keys that are fixed apart."""
     sweep: sweep_link.Sweep | None = None
     lesson: lesson.Lesson = dataclasses.field(default_factory=lesson.Lesson)
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -47,7 +52,8 @@ class State:
         settings = {"system": self.system, "seed": self.seed, "steps": self.steps, "frames": self.frames, "spacing": self.spacing,
                     **self.values, **changes}  # fmt: skip
         plan = lab.plan(**settings, interventions=())
-        return plan.replace(schedule=Schedule(segments=plan.schedule.segments + self.more), interventions=self.touches)
+        schedule = Schedule(segments=plan.schedule.segments + self.more)
+        return plan.replace(schedule=schedule, interventions=self.touches, start=self.start or None, seeds=self.keys)
 
     @property
     def length(self) -> tuple[Segment, ...]:
@@ -88,12 +94,24 @@ def deciding(lab: Lab, claim: str) -> State | None:
     from stabviz.verification import studies_of
 
     for study in studies_of(lab.claim(claim)).values():
-        plan = study.plans(lab)[0]
-        first, *more = plan.schedule.segments
-        values = {name: value for name, value in plan.controls.items() if name != "steps"}
-        return State(plan.name, values, first.steps, first.frames, first.spacing, plan.seed, study.preset or "", plan.interventions,
-                     tuple(more), claim=claim)  # fmt: skip
+        return dataclasses.replace(of_plan(study.plans(lab)[0]), preset=study.preset or "", claim=claim, keys=())
     return None
+
+
+def of_plan(plan: Plan) -> State:
+    """The state that describes a plan (all but a choice of observables, which a page does not make)."""
+    first, *more = plan.schedule.segments
+    values = {name: value for name, value in plan.controls.items() if name != "steps"}  # the length of the run stands for it
+    return State(plan.name, values, first.steps, first.frames, first.spacing, plan.seed, "", plan.interventions, tuple(more),
+                 start=plan.start or "", keys=plan.seeds)  # fmt: skip
+
+
+def fork_of(plan: Plan) -> State:
+    """The state of a new run from the last state of a plan's run, as `Run.fork` makes it."""
+    turned = {name: value for touch in plan.interventions if touch.kind == "set" for name, value in touch.what}
+    last, state = plan.schedule.segments[-1], of_plan(plan)
+    return dataclasses.replace(state, values=state.values | turned, steps=last.steps, frames=last.frames, spacing=last.spacing, touches=(),
+                               more=(), start=plan.id)  # fmt: skip
 
 
 def key(name: str) -> str:
@@ -113,6 +131,8 @@ def write(lab: Lab, state: State) -> str:
         items.append(("claim", state.claim))
     items += [(key(name), specs[name].format(value)) for name, value in state.values.items()]
     items += [("seed", str(state.seed)), ("steps", str(state.steps)), ("frames", str(state.frames)), ("spacing", state.spacing)]
+    items += [("start", state.start)] if state.start else []
+    items += [("keys", " ".join(f"{name}={seed}" for name, seed in state.keys))] if state.keys else []
     items += [("more", f"{s.steps} {s.frames} {s.spacing}") for s in state.more]
     for touch in state.touches:
         words = [f"{k}={v:.17g}" if isinstance(v, float) else f"{k}={v}" for k, v in touch.what]
@@ -173,6 +193,7 @@ def read(lab: Lab, query: str) -> State:
         state.more = tuple(m for word, text in words if word == "more" and (m := _more(text, problems)))
         state.touches = tuple(t for word, text in words if word == "touch" and (t := _touch(lab, state, text, problems)))
     state.lesson = lesson.read(given, [*specs, "system", "steps", "frames"], dict(TABS), problems)
+    state.start, state.keys = _start(given.get("start", ""), problems), _keys(given.get("keys", ""), problems)
     state.tab = given["tab"] if given.get("tab") in dict(state.lesson.tabs(TABS)) else "live"
     state.live = given.get("live") == "1"
     try:  # values that are allowed alone may not go together
@@ -213,6 +234,24 @@ def _numbers(state: State, given: Mapping[str, str], problems: list[str]) -> Non
             problems.append(f"{str(error).rstrip('.')}; {state.seed} is used.")
     if given.get("spacing") in ("linear", "log"):
         state.spacing = given["spacing"]
+
+
+def _start(text: str, problems: list[str]) -> str:
+    if not text or re.fullmatch(r"[0-9a-f]{8,64}", text):
+        return text
+    problems.append(f"The link starts from {text[:40]!r}, which is not the name of a run; it starts afresh.")
+    return ""
+
+
+def _keys(text: str, problems: list[str]) -> tuple[tuple[str, int], ...]:
+    try:
+        pairs = dict(word.split("=", 1) for word in text.split())
+        if not set(pairs) <= set(KEYS):
+            raise ValueError
+        return tuple((name, check_seed(pairs[name])) for name in KEYS if name in pairs)
+    except ValueError:
+        problems.append(f"The link fixes keys that cannot be read, {text[:40]!r}; they follow the seed.")
+        return ()
 
 
 def _more(text: str, problems: list[str]) -> Segment | None:

@@ -15,13 +15,15 @@ from urllib.parse import urlencode
 
 import panel as pn
 
-from stabviz.app import gallery, link, scores, shell
+from stabviz.app import downloads, gallery, link, runs, scores, shell
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import TICK_MS, LabPage
+from stabviz.control import ControlError
+from stabviz.job import RunError
 from stabviz.lab import UnknownLab, lab, offer
 from stabviz.own import OwnFile, lab_of
 from stabviz.scheduler import Scheduler, default_scheduler
-from stabviz.store import Store
+from stabviz.store import Store, StoreError
 
 
 def query() -> str:
@@ -42,6 +44,10 @@ def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any
     wanted = arguments.get("lab")
     if arguments.get("page") == [b"scoreboard"]:
         return scores.page()
+    if arguments.get("page") == [b"runs"]:
+        return runs.page(scheduler or default_scheduler())
+    if "run" in arguments and not wanted:
+        return stored_page(scheduler or default_scheduler(), own)
     if not wanted:
         return gallery.page()
     slug = wanted[0].decode("utf-8", "replace")
@@ -52,6 +58,17 @@ def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any
     if found.missing:
         return not_found(found.missing)
     return lab_page(found, scheduler or default_scheduler(), own)
+
+
+def stored_page(scheduler: Scheduler, own: OwnFile | None = None) -> Any:
+    """The page of a run of the store, by its name alone (`?run=ID`); with `do=fork` that of a new run from its last state."""
+    arguments = pn.state.session_args or {}
+    name, do = (arguments.get(word, [b""])[0].decode("utf-8", "replace") for word in ("run", "do"))
+    try:
+        found, words = runs.link_of(scheduler, name, fork=do == "fork")
+    except (LookupError, RunError, StoreError, ControlError) as error:
+        return not_found(str(error), '<a href="?page=runs">All runs</a>')
+    return lab_page(found, scheduler, own, words)
 
 
 def broken(own: OwnFile) -> Any:
@@ -73,18 +90,18 @@ def _reload_when_saved(own: OwnFile, browser: Browser) -> None:
     pn.state.add_periodic_callback(look, period=1000, start=True).log = False
 
 
-def not_found(sentence: str) -> Any:
-    """A page that says what is missing and leads back."""
-    body = f'<div class="gal"><h1>Nothing here</h1><p class="lead">{escape(sentence)}</p><p><a href="?">All labs</a></p></div>'
+def not_found(sentence: str, back: str = '<a href="?">All labs</a>') -> Any:
+    """A page that says what is missing and leads back (`back`: HTML)."""
+    body = f'<div class="gal"><h1>Nothing here</h1><p class="lead">{escape(sentence)}</p><p>{back}</p></div>'
     return shell.page(window_title="stabviz", body=body, browser=Browser())
 
 
-def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None) -> Any:
-    """The page of a lab, with its timer."""
+def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None, words: str = "") -> Any:
+    """The page of a lab, with its timer. `words`: the link that it shows, if not that of the request."""
     browser = Browser()
     if own is not None and found.slug in own.labs:
         _reload_when_saved(own, browser)
-    page = LabPage(found, query(), scheduler, browser)
+    page = LabPage(found, words or query(), scheduler, browser)
     lesson, paper = page.state.lesson, found.paper
     venue = paper.venue.partition("(")[0].strip()
     when = venue if str(paper.year) in venue else f"{venue} {paper.year}".strip()
@@ -112,10 +129,21 @@ def serve(port: int, address: str, show: bool, store: Any, of: Any = None, **opt
     if of is not None and own is None:
         offer(lab_of(of))
     scheduler = default_scheduler() if store is None else Scheduler(store if isinstance(store, Store) else Store(store))
+    if options.get("threaded") and not port:
+        port = _free_port(address)
+    options["extra_patterns"] = [*options.get("extra_patterns", []), *downloads.patterns(scheduler)]
     server = pn.serve({"/": lambda: build(scheduler, own)}, port=port, address=address, show=show, title="stabviz", **options)
-    if options.get("threaded") and port:
+    if options.get("threaded"):
         _wait_for(port, address)
+        server.port = port
     return server
+
+
+def _free_port(address: str) -> int:
+    """A port that nobody listens at: a server in another thread does not tell which one it took."""
+    with socket.socket() as probe:
+        probe.bind((address or "127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int, address: str, seconds: float = 20) -> None:

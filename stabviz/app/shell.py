@@ -19,7 +19,7 @@ from stabviz.app import figures, theme
 from stabviz.app.components import Browser, Tabs
 from stabviz.app.palette import Theme
 
-NAV = (("labs", "Labs", "?"), ("scoreboard", "Scoreboard", "?page=scoreboard"))  # other pages are added here when they exist
+NAV = (("labs", "Labs", "?"), ("runs", "Runs", "?page=runs"), ("scoreboard", "Scoreboard", "?page=scoreboard"))
 KEYS = (
     ("r", "run, pause, resume"),
     ("s", "one frame"),

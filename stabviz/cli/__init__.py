@@ -1,4 +1,5 @@
-"""The command line: `stabviz labs | show | run | sweep | verify | runs | report | export | delete | serve`.
+"""The command line: `stabviz labs | show | run | continue | fork | sweep | verify`, and on the store `runs | compare | report | export |
+delete | undelete`; `serve` for the pages.
 
 A control is an option by its declaration alone. What a person can get wrong is answered with one sentence on
 stderr and exit status 2. jax and panel are imported by the commands that need them.
@@ -116,6 +117,16 @@ def _parser(words: Sequence[str]) -> _Parser:
         epilog="`stabviz run LAB --help` shows the controls of that lab. Ctrl-C pauses; the run can be resumed.",
     )  # fmt: skip
     _run_options(going, words)
+    longer = command("continue", run.go_on, "go on with a run: one that was broken off, or a finished one for more steps")
+    forking = command(
+        "fork", run.fork, "start a new run from the last state of another, with other controls",
+        epilog="`stabviz fork RUN --NAME VALUE` turns that control; `stabviz show LAB` lists them.",
+    )  # fmt: skip
+    for made, what in ((longer, "more steps; as many as its last stretch, if left out"), (forking, "length of the new run")):
+        made.add_argument("id", metavar="RUN")
+        made.add_argument("--steps", metavar="N", help=what)
+        made.add_argument("--frames", metavar="N", help="recorded steps of them")
+    _fork_options(forking, words)
     sweeping = command(
         "sweep", sweep.sweep, "carry out a study over axes, here or on a Dask cluster",
         epilog="An axis is NAME=V1,V2,... or NAME=LOW:HIGH:COUNT[:log], of a control or seed. What the store has is not computed again.",
@@ -139,6 +150,19 @@ def _parser(words: Sequence[str]) -> _Parser:
     checking.add_argument("--output", metavar="FILE", help="default data/scoreboard.json in a source tree, else a file of this user")
     listing = command("runs", runs.runs, "list the runs in the store")
     listing.add_argument("--json", action="store_true", help="as JSON, one object a run")
+    listing.add_argument("--lab", metavar="LAB", help="only runs of that lab")
+    listing.add_argument("--status", metavar="STATUS", help="only runs that are finished, running, broken off, diverged, ...")
+    listing.add_argument("--where", metavar="NAME=VALUE", help="only runs with that control; < and > too (may be repeated)", **several)
+    listing.add_argument("--sort", metavar="COLUMN", default="age", help=f"{', '.join(runs.SORTS)}; from the largest with a minus in front")
+    listing.add_argument("--limit", metavar="N", help="at most so many")
+    comparing = command(
+        "compare", runs.compare, "what differs between runs, and nothing else",
+        epilog="With -o FILE.html a report of the runs beside each other, with -o FILE.nc their data over one axis.",
+    )  # fmt: skip
+    comparing.add_argument("id", metavar="RUN", nargs="+")
+    comparing.add_argument("--align", metavar="HOW", default="step", help="step (default), time, or event")
+    comparing.add_argument("--event", metavar="EVENT", help="touched, end, the name of a stop, or a level such as 'loss<0.1'")
+    comparing.add_argument("-o", "--output", metavar="FILE", help="report (.html) or data (.nc) to write")
     reporting = command(
         "report", report.report, "write runs, or a sweep, as one HTML file that opens offline",
         epilog="Several runs are compared. The beginning of a name is enough, where it is of one run only; `stabviz runs` lists them.",
@@ -146,13 +170,17 @@ def _parser(words: Sequence[str]) -> _Parser:
     reporting.add_argument("id", metavar="RUN", nargs="+")
     reporting.add_argument("-o", "--output", metavar="FILE", help="file, or folder, to write to; default a file in this folder")
     reporting.add_argument("--frames", metavar="N", help="moments kept of each run; default so many that the file stays below 5 MB")
-    copying = command("export", runs.export, "copy a run to a netCDF file")
+    copying = command("export", runs.export, "copy a run to a netCDF file, or a zipped Zarr where PATH ends in .zip")
     copying.add_argument("id", metavar="ID")
     copying.add_argument("path", metavar="PATH")
-    deleting = command("delete", runs.delete, "delete runs from the store")
+    deleting = command("delete", runs.delete, "delete runs from the store; for a day they can be brought back")
     deleting.add_argument("id", metavar="ID", nargs="+")
+    deleting.add_argument("--now", action="store_true", help="for good, and free their space at once")
+    deleting.add_argument("--undo", action="store_true", help="bring them back, as `undelete` does")
+    undoing = command("undelete", runs.undelete, "bring deleted runs back, or list those that can be")
+    undoing.add_argument("id", metavar="ID", nargs="*")
     serving = command("serve", _serve, "serve the pages")
-    for made in (going, sweeping, checking, listing, reporting, copying, deleting, serving):
+    for made in (going, longer, forking, sweeping, checking, listing, comparing, reporting, copying, deleting, undoing, serving):
         made.add_argument("--store", metavar="URL", help="folder or address of the store")
     serving.add_argument("file", metavar="FILE", nargs="?", help="a Python file with a System of your own, loaded again when it is saved")
     serving.add_argument("--port", metavar="N", default="5006", help="default 5006; 0 takes a free one")
@@ -187,8 +215,27 @@ def _run_options(parser: _Parser, words: Sequence[str]) -> None:
     first.add_argument("--preset")
     given, _ = first.parse_known_args(list(words[2:]))
     name, cls = run.system_of(chosen, given.system, given.preset)
-    group = parser.add_argument_group(f"controls of {chosen.slug}, {name}")
-    for spec in controls(cls).values():
+    _control_options(parser.add_argument_group(f"controls of {chosen.slug}, {name}"), controls(cls))
+    touches = "; ".join(f"{k.name} ({', '.join(k.controls)})" for k in kicks(cls).values())
+    parser.epilog = (
+        f"kicks: {touches}\npresets: {', '.join(chosen.presets) or 'none'}\nsystems: {', '.join(chosen.systems)}\n\n{parser.epilog}"
+    )
+
+
+def _fork_options(parser: _Parser, words: Sequence[str]) -> None:
+    """Options of `fork`: the controls of the System of the run that is named."""
+    if len(words) < 2 or words[0] != "fork" or words[1].startswith("-"):
+        return
+    from ..system import controls
+
+    first = _Parser(add_help=False)
+    first.add_argument("--store")
+    found, system = run.system_of_run(words[1], first.parse_known_args(list(words[2:]))[0].store)
+    _control_options(parser.add_argument_group(f"controls of {found.slug}, {system}"), controls(found.system_class(system)))
+
+
+def _control_options(group: Any, specs: dict[str, Control]) -> None:
+    for spec in specs.values():
         if spec.name in RUN_OPTIONS:  # `steps` is the length itself
             continue
         if spec.kind == "bool":
@@ -196,10 +243,6 @@ def _run_options(parser: _Parser, words: Sequence[str]) -> None:
         else:
             metavar = {"int": "N", "float": "X", "choice": "NAME"}[spec.kind]
             group.add_argument(option(spec.name), dest="control_" + spec.name, metavar=metavar, help=_help(spec))
-    touches = "; ".join(f"{k.name} ({', '.join(k.controls)})" for k in kicks(cls).values())
-    parser.epilog = (
-        f"kicks: {touches}\npresets: {', '.join(chosen.presets) or 'none'}\nsystems: {', '.join(chosen.systems)}\n\n{parser.epilog}"
-    )
 
 
 def _help(spec: Control) -> str:

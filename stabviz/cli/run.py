@@ -1,4 +1,4 @@
-"""`stabviz run`: options into a plan, a plan into a run that is watched, paused by Ctrl-C, and judged."""
+"""`stabviz run`, `continue`, `fork`: options into a plan, a plan into a run that is watched, paused by Ctrl-C, and judged."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..lab import Lab, UnknownLab, lab
@@ -39,14 +40,19 @@ def _plan(args: argparse.Namespace) -> Plan:
     chosen = lab(args.lab)
     _, cls = system_of(chosen, args.system, args.preset)
     specs = controls(cls)
-    turned = {name[8:]: value for name, value in vars(args).items() if name.startswith("control_") and value is not None}
-    turned = {name: value if isinstance(value, bool) else specs[name].parse(value) for name, value in turned.items()}
+    turned = _turned(args, specs)
     given: dict[str, Any] = {name: whole(text, name) for name in ("steps", "frames") if (text := getattr(args, name)) is not None}
     given |= {"spacing": args.spacing, "more": [_stretch(text) for text in args.more]}
     planned = [_set(text, specs) for text in args.set] + [_kick(text, cls) for text in args.kick]
     if planned:
         given["interventions"] = [Intervention(*i) for i in chosen.preset(args.preset).interventions] + planned
     return chosen.plan(system=args.system, preset=args.preset, seed=args.seed, **given, **turned)
+
+
+def _turned(args: argparse.Namespace, specs: Mapping[str, Control]) -> dict[str, Any]:
+    """The controls that the options turn."""
+    turned = {name[8:]: value for name, value in vars(args).items() if name.startswith("control_") and value is not None}
+    return {name: value if isinstance(value, bool) else specs[name].parse(value) for name, value in turned.items()}
 
 
 def _stretch(text: str) -> tuple[int, int, str]:
@@ -131,6 +137,47 @@ def run(args: argparse.Namespace) -> int:
     if (args.lab is None) == (args.resume is None):
         raise Refused("Say which lab to run, as in `stabviz run LAB`, or --resume ID; `stabviz labs` lists the labs.")
     plan = None if args.lab is None else _plan(args)
+    return _carry_out(
+        args, lambda scheduler, store: scheduler.submit(plan, lab=lab(plan.lab)) if plan else _stored(scheduler, store, args.resume)
+    )
+
+
+def go_on(args: argparse.Namespace) -> int:
+    """`stabviz continue`: go on with a run that was broken off, or with a finished one for more steps."""
+    more = {name: whole(text, name) for name in ("steps", "frames") if (text := getattr(args, name)) is not None}
+
+    def longer(scheduler: Scheduler, store: Store) -> Run:
+        begun = store.info(full(store, args.id)).attrs.get("status") in ("running", "cancelled")
+        run = _stored(scheduler, store, args.id)
+        return run if begun else run.wait().extend(**more)
+
+    return _carry_out(args, longer)
+
+
+def fork(args: argparse.Namespace) -> int:
+    """`stabviz fork`: a new run that starts from the last state of another, with other controls."""
+    from ..system import controls
+
+    length = {name: whole(text, name) for name in ("steps", "frames") if (text := getattr(args, name)) is not None}
+
+    def forked(scheduler: Scheduler, store: Store) -> Run:
+        run = _stored(scheduler, store, args.id)
+        return run.wait().fork(**length, **_turned(args, controls(run.plan.system)))
+
+    return _carry_out(args, forked)
+
+
+def system_of_run(text: str, url: str | None) -> tuple[Lab, str]:
+    """Lab and System of a stored run."""
+    from ..store import Store
+
+    store = Store(url, read_only=True)
+    attrs = store.info(full(store, text)).attrs
+    return lab(str(attrs.get("lab", ""))), str(attrs.get("system", ""))
+
+
+def _carry_out(args: argparse.Namespace, begin: Callable[[Scheduler, Store], Run]) -> int:
+    """Begin a run, show how it goes on, and judge it."""
     from ..scheduler import Scheduler
     from ..store import Store
 
@@ -138,7 +185,7 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.store)
     scheduler = Scheduler(store)
     try:
-        run = scheduler.submit(plan, lab=lab(plan.lab)) if plan is not None else _stored(scheduler, store, args.resume)
+        run = begin(scheduler, store)
         if not follow(run):
             again = f"stabviz run --resume {run.id}" + (f" --store {shlex.quote(args.store)}" if args.store else "")
             print(f"Paused at step {run.progress.step} of {run.progress.steps}. Go on with: {again}", file=sys.stderr)

@@ -56,7 +56,9 @@ class Place(Protocol):
     def sizes(self, run_id: str) -> dict[str, int]: ...
     def sweep(self, run_id: str, keep: str) -> None: ...
     def roots(self) -> Iterator[tuple[str, bytes | str]]: ...
+    def stamps(self) -> dict[str, Any] | None: ...
     def hold(self, run_id: str) -> Hold: ...
+    def held(self, run_id: str) -> bool: ...
 
 
 class LocalPlace:
@@ -177,6 +179,18 @@ class LocalPlace:
                 if not entry.name.startswith(".") and not (entry.name.endswith(".lock") and is_id(entry.name[:-5])):
                     yield entry.name, self._root(entry)
 
+    def stamps(self) -> dict[str, Any] | None:
+        """For each run something that changes whenever its root document does."""
+        found: dict[str, Any] = {}
+        if self.root.exists():
+            with os.scandir(self.root) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        if is_id(entry.name) and entry.is_dir(follow_symlinks=False):
+                            root = os.stat(os.path.join(entry.path, ROOT))
+                            found[entry.name] = root.st_mtime_ns, root.st_ino, root.st_size
+        return found
+
     def _root(self, entry: os.DirEntry) -> bytes | str:
         if not entry.is_dir(follow_symlinks=False):
             return "It is a file or a link, not a run's folder."
@@ -195,9 +209,24 @@ class LocalPlace:
         self.root.mkdir(parents=True, exist_ok=True)
         if fcntl:
             return FileLock(self.root / run_id)
-        import fsspec
+        return Lease(fsspec_file(), (self.root / run_id).as_posix(), self.where(run_id))
 
-        return Lease(fsspec.filesystem("file"), (self.root / run_id).as_posix(), self.where(run_id))
+    def held(self, run_id: str) -> bool:
+        """Whether a process that lives has taken the run for writing, as its lock's file says: the lock itself is not asked for."""
+        if not fcntl:
+            return Lease.taken(fsspec_file(), (self.root / run_id).as_posix())
+        try:
+            owner = (self.root / f"{run_id}.lock").read_text().strip()
+        except OSError:
+            return False
+        return not owner.isdigit() or _alive(f"{socket.gethostname()}:{owner}")
+
+
+def fsspec_file() -> Any:
+    """The local file system, as leases see it."""
+    import fsspec
+
+    return fsspec.filesystem("file")
 
 
 class FileLock:
@@ -355,9 +384,17 @@ class RemotePlace:
             elif not name.startswith(".") and not name.endswith(".lease"):
                 yield name, "It is an object, not a run's folder."
 
+    def stamps(self) -> dict[str, Any] | None:
+        """Not to be had here without reading everything."""
+        return None
+
     def hold(self, run_id: str) -> Hold:
         """Take the run for writing by a lease, or raise StoreBusy."""
         return Lease(self.fs, self._path(run_id), self.where(run_id))
+
+    def held(self, run_id: str) -> bool:
+        """Whether there is a lease that has not run out."""
+        return Lease.taken(self.fs, self._path(run_id))
 
 
 class Lease:
@@ -372,19 +409,21 @@ class Lease:
         self.path, self.seconds = folder + ".lease", LEASE_SECONDS if seconds is None else seconds
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         held = self._read()
-        if held and held["expires"] > time.time() and _alive(held["owner"]):
+        if self.taken(fs, folder) and held:
             raise StoreBusy(f"The run at {where} is being written by another writer ({held['owner']}); its lease may be renewed any time.")
         self._renew()
         held = self._read()
         if not held or held["owner"] != self.owner:
             raise StoreBusy(f"The run at {where} was taken by another writer at the same moment.")
 
+    @staticmethod
+    def taken(fs: Any, folder: str) -> bool:
+        """Whether there is a lease that has not run out, of a process that may live."""
+        held = _lease(fs, folder + ".lease")
+        return held is not None and held["expires"] > time.time() and _alive(held["owner"])
+
     def _read(self) -> dict[str, Any] | None:
-        try:
-            held = json.loads(self.fs.cat_file(self.path))
-            return {"owner": str(held["owner"]), "expires": float(held["expires"])}
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+        return _lease(self.fs, self.path)
 
     def _renew(self) -> None:
         self.expires = time.time() + self.seconds
@@ -406,6 +445,14 @@ class Lease:
         if held and held["owner"] == self.owner:
             with contextlib.suppress(FileNotFoundError):
                 self.fs.rm_file(self.path)
+
+
+def _lease(fs: Any, path: str) -> dict[str, Any] | None:
+    try:
+        held = json.loads(fs.cat_file(path))
+        return {"owner": str(held["owner"]), "expires": float(held["expires"])}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _parted(name: str) -> tuple[str, float] | None:

@@ -81,10 +81,31 @@ class Store:
         with sentences(self.url, "looking for a run"):
             return self._place.occupied(checked_id(run_id))
 
+    def written(self, run_id: str) -> bool:
+        """Whether somebody seems to write the run at this moment (nothing is locked to find out)."""
+        with sentences(self.url, "looking for a run's writer"):
+            return self._place.held(checked_id(run_id))
+
     def runs(self) -> list[RunInfo]:
         """All runs, newest first; what is damaged or not ours is left out (see `problems`)."""
         found = [what for _, what in self._survey() if isinstance(what, RunInfo)]
         return sorted(found, key=lambda info: (info.created, info.id), reverse=True)
+
+    def survey(self, seen: dict[str, tuple[Any, RunInfo]]) -> list[RunInfo]:
+        """All runs, as `runs`; those that have not changed are taken from `seen`, which is brought up to date: cheap to ask again."""
+        with sentences(self.url, "listing the runs"):
+            stamps = self._place.stamps()
+        if stamps is None:
+            return self.runs()
+        for name in set(seen) - set(stamps):
+            del seen[name]
+        for name, stamp in stamps.items():
+            if name not in seen or seen[name][0] != stamp:
+                try:
+                    seen[name] = stamp, self.info(name)
+                except StoreError:  # gone meanwhile, or damaged
+                    seen.pop(name, None)
+        return sorted((info for _, info in seen.values()), key=lambda info: (info.created, info.id), reverse=True)
 
     def problems(self) -> list[tuple[str, str]]:
         """(name, one sentence why it is no run) of all else that lies in the store."""
@@ -247,7 +268,7 @@ def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:
 
 def write_zipped(dataset: xr.Dataset, path: str | os.PathLike) -> None:
     """A run's Dataset as a zipped Zarr, which `xr.open_zarr` opens as a `zarr.storage.ZipStore`."""
-    with warnings.catch_warnings(), ZipStore(path, mode="w") as store:
+    with warnings.catch_warnings(), ZipStore(os.fspath(path), mode="w") as store:
         # texts are no Zarr 3 standard yet, and a zip keeps the root's metadata each time that it is written
         warnings.filterwarnings("ignore", message=".*(Zarr V3|Zarr format 3|Duplicate name).*")
         dataset.load().drop_encoding().to_zarr(store, zarr_format=3, consolidated=True)

@@ -5,6 +5,7 @@ from stabviz.app.components.claims import Claims, TryThis, card
 from stabviz.app.components.controls import Controls, kick_row, row
 from stabviz.app.components.instruments import Instruments
 from stabviz.app.components.run_bar import RunBar
+from stabviz.app.components.runs import Runs
 from stabviz.app.components.scrubber import Scrubber
 from stabviz.app.components.share import Share
 from stabviz.app.components.sweep import Sweep
@@ -13,6 +14,6 @@ from stabviz.app.components.view_frame import ViewFrame
 from stabviz.app.components.words import Words
 
 __all__ = [
-    "Browser", "Claims", "Controls", "Instruments", "RunBar", "Scrubber", "Share", "Sweep", "Tabs", "TryThis", "ViewFrame", "Words",
+    "Browser", "Claims", "Controls", "Instruments", "RunBar", "Runs", "Scrubber", "Share", "Sweep", "Tabs", "TryThis", "ViewFrame", "Words",
     "card", "kick_row", "row",
 ]  # fmt: skip

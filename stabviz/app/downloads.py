@@ -1,0 +1,69 @@
+"""Files of runs by address: `runs/ID.nc`, `runs/ID.zarr.zip`, and `runs/ID+ID.html`, a report. Made in a thread, sent piece by piece."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tornado.web import RequestHandler
+
+from stabviz.job import RunError
+from stabviz.lab import MissingPackage
+from stabviz.scheduler import Scheduler
+from stabviz.store import StoreError
+
+TYPES = {"nc": "application/x-netcdf", "zarr.zip": "application/zip", "html": "text/html; charset=utf-8"}
+PIECE = 2**20
+serving: list[str] = []
+"""Not empty where the server of this process has the routes."""
+
+
+def patterns(scheduler: Scheduler) -> list[tuple[Any, ...]]:
+    """Routes for the server: names of runs are hexadecimal, so nothing else of the disk can be asked for."""
+    serving[:] = ["runs"]
+    one = "[0-9a-f]{8,64}"
+    return [(rf"/runs/({one}(?:(?:\+|%2B){one}){{0,7}})\.(nc|zarr\.zip|html)", Download, {"scheduler": scheduler})]
+
+
+class Download(RequestHandler):
+    """One file of one run, or the report of several."""
+
+    def initialize(self, scheduler: Scheduler) -> None:
+        """What the route was made with."""
+        self.scheduler = scheduler
+
+    async def get(self, names: str, kind: str) -> None:
+        """Make the file and send it; what cannot be is one sentence."""
+        ids = names.replace("%2B", "+").split("+")
+        with tempfile.TemporaryDirectory(prefix="stabviz-") as folder:
+            path = Path(folder) / f"stabviz-{ids[0][:8]}.{kind}"
+            try:
+                await asyncio.to_thread(self._make, ids, path)
+            except (StoreError, RunError, LookupError, MissingPackage) as error:
+                self.set_status(404 if isinstance(error, LookupError) else 422)
+                self.set_header("Content-Type", "text/plain; charset=utf-8")
+                self.finish(str(error))
+                return
+            self.set_header("Content-Type", TYPES[kind])
+            self.set_header("Content-Length", str(path.stat().st_size))
+            self.set_header("Content-Disposition", f'attachment; filename="{path.name}"')
+            self.set_header("X-Content-Type-Options", "nosniff")
+            with path.open("rb") as file:
+                while piece := await asyncio.to_thread(file.read, PIECE):
+                    self.write(piece)
+                    await self.flush()
+
+    def _make(self, ids: list[str], path: Path) -> None:
+        store = self.scheduler.store
+        if store is None:
+            raise RunError("there is no store here: runs are kept in memory only.")
+        if path.suffix == ".html":
+            from stabviz.report import stored, write
+
+            write([stored(store, name) for name in ids], path)
+        elif len(ids) > 1:
+            raise RunError("one run at a time is a file: name one.")
+        else:
+            store.export(ids[0], path)
