@@ -85,7 +85,8 @@ class Batch(Simulation):
         with engine.precision(self.bits):
             self.base, self._base_axes = _stack(bases)
             self.system, self._axes = _stack([engine.cast(p.system, self.bits) for p in self.plans])
-            each = [engine.keys({n: p.key_seed(n) for n in ("problem", "init", "noise")}) for p in self.plans]
+            made_keys = functools.cache(lambda *seeds: engine.keys(dict(zip(("problem", "init", "noise"), seeds, strict=True))))
+            each = [made_keys(*(p.key_seed(n) for n in ("problem", "init", "noise"))) for p in self.plans]
             self._keys = {}
             self._key_axes = {}
             for name in ("init", "noise", "kick"):

@@ -11,6 +11,7 @@ import math
 import numbers
 import re
 import unicodedata
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -239,10 +240,18 @@ def named(name: str, field: Any) -> Control:
     return dataclasses.replace(spec, name=name, label=spec.label or name.replace("_", " "))
 
 
+_known: weakref.WeakKeyDictionary[type, tuple[Any, dict[str, Control]]] = weakref.WeakKeyDictionary()
+"""Controls by class: a study of a thousand cases asks for them a hundred thousand times."""
+
+
 def controls(system: Any) -> dict[str, Control]:
     """The controls of a System (class or instance), by name, in the order of declaration."""
     cls = system if isinstance(system, type) else type(system)
-    return {f.name: named(f.name, f) for f in dataclasses.fields(cls) if "control" in f.metadata}
+    declared = cls.__dataclass_fields__  # type: ignore[attr-defined]  # that of a base while the class is being made
+    known = _known.get(cls)
+    if known is None or known[0] is not declared:
+        known = _known[cls] = declared, {f.name: named(f.name, f) for f in dataclasses.fields(cls) if "control" in f.metadata}
+    return dict(known[1])
 
 
 def parameters(system: type, name: str | None = None) -> type[param.Parameterized]:
