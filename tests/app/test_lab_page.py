@@ -360,7 +360,7 @@ def test_the_spectrum_at_the_moment_shown(page: Page, url: str, quiet, seed, ope
     open_page(page, url, f"{SHORT}&seed={seed}&tab=instruments")
     here = page.get_by_role("button", name="At the moment shown")
     here.click()
-    expect(page.get_by_text("There is no run yet")).to_be_visible()
+    expect(page.get_by_text("press Run on the Live tab first")).to_be_visible()
     page.get_by_role("tab", name="Live").click()
     press(page, "Run")
     shows(page, "Continue")
