@@ -419,6 +419,7 @@ class LabPage:
                 if not self.scrubber.freeze:
                     self.scrubber.n = run.frames
                 self._acts()
+                self.parts.arrived()
             if not self.scrubber.freeze and self.browser.awake and self.browser.seen:  # seen: the page has arrived there
                 self.stage.show(run)
             self.quiz.answer()

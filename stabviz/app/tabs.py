@@ -33,6 +33,7 @@ class Parts:
             callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", margin=0, width=180
         )
         self.report = Reporter(page)
+        self._known: tuple[str, bool, bool] | None = None
         self._open = page.state.tab
         self.opened(self._open)
 
@@ -55,6 +56,14 @@ class Parts:
         if slug == "theory" and not self.theory.object:
             self.theory.object = theory_html(self._lab)
         self.changed()
+
+    def arrived(self) -> None:
+        """The run has new frames: the first of them, and the end, change what the Data tab says."""
+        run = self._page.run
+        known = None if run is None else (run.id, run.frames > 0, run.ended)
+        if known != self._known:
+            self._known = known
+            self.changed()
 
     def changed(self) -> None:
         """The page's state or run has changed."""

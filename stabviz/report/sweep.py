@@ -156,7 +156,8 @@ class _Map:
         k = int(ds.attrs["choice"])
         if k not in self._tables:
             name, how = self.choices[k]
-            data = ds if not name or "step" in ds[name].dims else ds.assign({name: ds[name].expand_dims("step", -1)})
+            once = name and "step" not in ds[name].dims
+            data = ds.assign({name: ds[name].expand_dims("once")}) if once else ds
             self._tables[k] = sweep_map.table(data, self.sweep.axes, name, how)
         return self._tables[k]
 
@@ -199,7 +200,11 @@ class _Map:
         below, above = (bands[1], bands[3]) if len(bands) else (z[0], z[0])
         gone = np.array(table["lost"][0]) > 0
         geometric = numeric and len(x) > 2 and bool((x > 0).all()) and x.max() / x.min() > 20
-        options = {"logx": bool(geometric), "xlabel": self.sweep.label(name), "ylabel": self._what(ds)}
+        reach = np.concatenate([below, above, z[0]])
+        least, most = (np.nanmin(reach), np.nanmax(reach)) if np.isfinite(reach).any() else (0.0, 1.0)
+        margin = 0.05 * (most - least) or 0.5
+        ylim = (float(least - margin), float(most + margin))
+        options = {"logx": bool(geometric), "ylim": ylim, "xlabel": self.sweep.label(name), "ylabel": " "}  # the sentence says what it is
         floor = low if np.isfinite(low) else 0.0
         return (
             hv.Area((x, below, above), "x", ["y", "above"]).opts(color=COLORS["stable"], alpha=0.15, line_alpha=0)
@@ -216,12 +221,12 @@ class _Map:
         """Numbers of the map, and what its signs mean."""
         z, low, high, log = self.scale(ds)
         gone, what = int((np.array(self.table(ds)["lost"]) > 0).sum()), self._what(ds)
-        pale = f"{low:.4g} (pale) to {high:.4g} (blue){', logarithmic' if log else ''}"
+        pale = f"{low:.4g} (faint) to {high:.4g} (blue){', logarithmic' if log else ''}"
         span = pale if len(self.names) > 1 else f"{low:.4g} to {high:.4g}"
         said = f"{what[:1].upper()}{what[1:]}: " + (span if np.isfinite(low) else "nowhere a number") + f", in {z.size:,} cells"
         said += f"; crossed out: {gone:,} where a run was lost" if gone else "; no run was lost"
         other = [n for n in self.sweep.axes if n not in self.names]
-        said += f"; the median over {' and '.join(other)}" if other else ""
+        said += f"; the median over {' and '.join(other)}{', the band holds the middle half' * (len(self.names) == 1)}" if other else ""
         return said + "".join(f"; dashed: {line['title']}" for line in self.lines) + "."
 
 
@@ -269,9 +274,10 @@ def document(sweep: Sweep, began: float) -> str:
 def _card(drawn: _Map, picture: Picture) -> str:
     sweep = drawn.sweep
     options = [f'<option value="{escape(n)}">{escape(t)}</option>' for n, t in [*sweep.observables.items(), ("", "how long it lasts")]]
+    title = "Over " + " and ".join(sweep.label(n) for n in drawn.names)
     hows = [f'<option value="{h}">{t}</option>' for h, t in HOW.items()]
     return (
-        f'<section class="card view wide" data-view="map"><h3 id="view-0">{escape(sweep.lab.title)}</h3><div class="choose">'
+        f'<section class="card view wide" data-view="map"><h3 id="view-0">{escape(title)}</h3><div class="choose">'
         f'<label>Look at <select class="pick" data-part="name">{"".join(options)}</select></label>'
         f'<label>Which value <select class="pick" data-part="how">{"".join(hows)}</select></label></div>'
         f'<div class="panel"><p class="sentence" id="say-0-0"></p><div class="slot" id="plot-0-0" style="height:{picture.height}px" '

@@ -22,6 +22,7 @@ class Decay(sv.System):
         "x": sv.Observable("position", dims="cell"),
         "mean": sv.Observable("mean position"),
         "time": sv.Observable("time", role="time"),
+        "limit": sv.Observable("bound of the mean"),
     }
 
     def init(self, problem, key):
@@ -35,6 +36,9 @@ class Decay(sv.System):
 
     def observe(self, problem, state):
         return {"x": state[0], "mean": jnp.mean(state[0]), "time": state[1, 0]}
+
+    def given(self, problem):
+        return {"limit": jnp.asarray(1.25 * self.rate)}
 
     def schedule(self):
         return sv.Schedule(40, 20)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import xarray as xr
 from report_world import EVIL, STUDY, Decay, hostile_lab
 
 from stabviz import report
+from stabviz.app.reporting import Reporter
 from stabviz.citing import citations
 from stabviz.cli import main
 from stabviz.job import RunError
@@ -272,6 +275,24 @@ def test_what_to_cite():
     assert len(keys) == len(set(keys)) >= 8
 
 
+def test_the_button_builds_beside_the_page(hostile, run):
+    page = SimpleNamespace(lab=hostile, run=None)
+    reporter = Reporter(page)
+    assert "press Run" in reporter.card.why
+    reporter.build()
+    assert not reporter.card.busy
+    page.run = run
+    reporter.show()
+    assert reporter.card.why == ""
+    reporter.build()
+    while reporter.card.busy:
+        time.sleep(0.02)
+    assert reporter.card.file["name"] == f"hostile-{run.id[:8]}.html"
+    assert run.id in reporter.card.file["text"]
+    reporter.card.emit("saved")
+    assert reporter.card.file == {}
+
+
 # How large ----------------------------------------------------------------------------------------------------------------------
 
 def test_a_report_weighs_what_its_figures_and_moments_do(path):
@@ -384,8 +405,8 @@ def test_a_sweep_has_its_map_its_cells_and_its_code(hostile, scheduler, tmp_path
     job = hostile.study(study, scheduler=scheduler).wait()
     text = job.report(tmp_path / "s.html").read_text()
     (panel,) = data_of(text)["panels"]
-    assert panel["keys"] == ["mean/last", "mean/max", "mean/min", "time/last", "time/max", "time/min", "/ended"]
-    assert len(panel["sentences"]) == 7
+    assert set(panel["keys"]) == {"limit/last", "/ended", *(f"{name}/{how}" for name in ("mean", "time") for how in ("last", "max", "min"))}
+    assert len(panel["sentences"]) == len(panel["keys"]) == len(panel["at"])
     words = Tags(text).words
     assert words.count("finished") + words.count("diverged") >= 6
     assert "axes={'rate': [0.5, 0.9, 2.0], 'seed': [0, 1]}" in words
@@ -418,6 +439,8 @@ def test_the_map_of_a_sweep_in_a_browser(hostile, scheduler, tmp_path, browser, 
     before, said = plot.screenshot(), says.inner_text()
     page.get_by_label("Which value").select_option("max")
     wait_until(page, lambda: plot.screenshot() != before and says.inner_text() != said)
+    page.get_by_label("Look at").select_option("limit")
+    wait_until(page, lambda: "Bound of the mean" in says.inner_text())
     page.get_by_label("Look at").select_option("")
     wait_until(page, lambda: "until the end" in says.inner_text())
     assert seen == []
