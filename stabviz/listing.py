@@ -69,6 +69,11 @@ class Row:
         """Every setting that is known, as text."""
         return {**self.base.values, **self.changes}
 
+    @property
+    def said(self) -> dict[str, str]:
+        """What a comparison looks at: the settings, and how it ended."""
+        return {**self.settings, "ended": f"{self.status} at step {self.ended_step}" if self.ended_step >= 0 else self.status}
+
     def says(self, name: str, relation: str, value: str) -> bool:
         """Whether a setting is so: relation one of = < > <= >=. Numbers are compared as numbers; what a run does not have is not so."""
         here = {"steps": str(self.steps), "seed": str(self.seed), **self.settings}.get(name)

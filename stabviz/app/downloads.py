@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tornado.web import RequestHandler
+from panel.io.server import RequestHandler  # Tornado's, which Panel brings
 
 from stabviz.job import RunError
 from stabviz.lab import MissingPackage

@@ -13,6 +13,7 @@ import panel as pn
 
 from stabviz.app import downloads, link, shell
 from stabviz.app.catalog import Catalog, catalog
+from stabviz.app.comparison import Comparison
 from stabviz.app.components import Browser, Runs
 from stabviz.job import RunError
 from stabviz.lab import Lab, lab
@@ -63,7 +64,8 @@ def page(scheduler: Scheduler) -> pn.Template:
     made = RunsPage(scheduler, arguments, browser)
     template = shell.page(
         "Runs", tagline="All that was computed here: filter, compare, go on, hand on.", here="runs", search=arguments.get("q", ""),
-        window_title="Runs - stabviz", browser=browser, tab="runs", panes={"runs": [made.table]},
+        window_title="Runs - stabviz", browser=browser, tab="runs",
+        panes={"runs": [made.table, made.comparison.head, made.comparison.cards]},
     )  # fmt: skip
     timer = pn.state.add_periodic_callback(made.tick, period=TICK_MS, start=True)
     timer.log = False
@@ -81,14 +83,20 @@ class RunsPage:
         self.catalog: Catalog = catalog(scheduler)
         self.catalog.look()
         self.table = Runs(files=bool(downloads.serving))
+        self.comparison = Comparison(scheduler, self.catalog)
         self._answers: list[Callable[[], None]] = []
         self._here = False
         self._version, self._bases = 0, 0
         self._fill()
         for event, callback in (
-            ("see", self.see), ("delete", self.delete), ("undo", self.undo), ("proceed", self.proceed), ("here", self.here),
+            ("see", self.see), ("delete", self.delete), ("undo", self.undo), ("proceed", self.proceed),
+            ("compare", self.compare), ("here", self.here),
         ):  # fmt: skip
             self.table.on(event, callback)
+        self.comparison.head.on("close", lambda: self.compare([]))
+        self.comparison.head.param.watch(self._told, "how")
+        if names := _checked(words.get("compare", "").split(",")):
+            self.compare(names, words.get("align", ""), words.get("event", ""), words.get("view", ""))
 
     def _fill(self) -> None:
         """All rows that are known, as the page begins."""
@@ -115,6 +123,8 @@ class RunsPage:
                 self.table.patch(rows, gone, bases)
             if (self.table.whole, self.table.problem) != (self.catalog.whole, self.catalog.problem):
                 self.table.param.update(whole=self.catalog.whole, problem=self.catalog.problem)
+        if self._here:
+            self.comparison.tick()
         while self._answers:
             self._answers.pop(0)()
 
@@ -141,6 +151,16 @@ class RunsPage:
             self.table.say(f"{_runs(names)} {'goes' if len(names) == 1 else 'go'} on.", href=href)
 
         self._each(ids, lambda name: went.append(self._go_on(name)), done)
+
+    def compare(self, ids: Sequence[str], align: str = "", of: str = "", view: str = "") -> None:
+        """Lay runs over each other, by an event where `of` names one; with none, end it."""
+        self.comparison.begin(_checked(ids), align, of, view)
+        self.table.compared = list(self.comparison.names)
+        self._told()
+
+    def _told(self, *events: Any) -> None:
+        how = self.comparison.head.how
+        self.table.param.update(align=how["align"], event=how["event"], view=how["view"])
 
     def _go_on(self, run_id: str) -> str:
         found, plan = plan_of(self._store, run_id)

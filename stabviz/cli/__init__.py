@@ -153,7 +153,8 @@ def _parser(words: Sequence[str]) -> _Parser:
     listing.add_argument("--lab", metavar="LAB", help="only runs of that lab")
     listing.add_argument("--status", metavar="STATUS", help="only runs that are finished, running, broken off, diverged, ...")
     listing.add_argument("--where", metavar="NAME=VALUE", help="only runs with that control; < and > too (may be repeated)", **several)
-    listing.add_argument("--sort", metavar="COLUMN", default="age", help=f"{', '.join(runs.SORTS)}; from the largest with a minus in front")
+    listing.add_argument("--sort", metavar="COLUMN", default="age", help=f"{', '.join(runs.SORTS)}; default age, the newest first")
+    listing.add_argument("--reverse", action="store_true", help="in the opposite order")
     listing.add_argument("--limit", metavar="N", help="at most so many")
     comparing = command(
         "compare", runs.compare, "what differs between runs, and nothing else",

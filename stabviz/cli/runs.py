@@ -48,9 +48,8 @@ def runs(args: argparse.Namespace) -> int:
     from ..listing import rows
     from ..store import Store
 
-    by = args.sort.removeprefix("-")
-    if by not in SORTS:
-        raise near("column to sort by", by, SORTS)
+    if args.sort not in SORTS:
+        raise near("column to sort by", args.sort, SORTS)
     limit = None if args.limit is None else whole(args.limit, "limit")
     wanted = [_condition(text) for text in args.where]
     store = Store(args.store, read_only=True)
@@ -62,7 +61,7 @@ def runs(args: argparse.Namespace) -> int:
         r for r in every
         if args.lab in (None, r.base.lab) and args.status in (None, r.status) and all(r.says(*w) for w in wanted)
     ]  # fmt: skip
-    found.sort(key=SORTS[by], reverse=args.sort.startswith("-"))
+    found.sort(key=SORTS[args.sort], reverse=args.reverse)
     shown = found[:limit]
     if args.json:
         print(json.dumps([_summary(r) for r in shown], indent=1))
@@ -108,7 +107,7 @@ def compare(args: argparse.Namespace) -> int:
     rows = [_row(store, name) for name in names]
     if any(r.cases for r in rows):
         raise Refused("A sweep is compared within itself: `stabviz report` shows its map.")
-    said = [{**r.settings, "ended": f"{r.status} at step {r.ended_step}" if r.ended_step >= 0 else r.status} for r in rows]
+    said = [r.said for r in rows]
     if len({r.base.lab for r in rows}) > 1:
         said = [{"lab": r.base.lab, **s} for r, s in zip(rows, said, strict=True)]
     datasets = [store.open(name) for name in names] if args.align != "step" or args.output else []

@@ -2,6 +2,7 @@
 
 from stabviz.app.components.browser import Browser
 from stabviz.app.components.claims import Claims, TryThis, card
+from stabviz.app.components.compare import Compare
 from stabviz.app.components.controls import Controls, kick_row, row
 from stabviz.app.components.instruments import Instruments
 from stabviz.app.components.run_bar import RunBar
@@ -14,6 +15,6 @@ from stabviz.app.components.view_frame import ViewFrame
 from stabviz.app.components.words import Words
 
 __all__ = [
-    "Browser", "Claims", "Controls", "Instruments", "RunBar", "Runs", "Scrubber", "Share", "Sweep", "Tabs", "TryThis", "ViewFrame", "Words",
-    "card", "kick_row", "row",
+    "Browser", "Claims", "Compare", "Controls", "Instruments", "RunBar", "Runs", "Scrubber", "Share", "Sweep", "Tabs", "TryThis",
+    "ViewFrame", "Words", "card", "kick_row", "row",
 ]  # fmt: skip

@@ -160,7 +160,7 @@ export function render({ model, el }) {
     at = anchor = i
     after()
   }
-  const compare = ids => send("compare", { ids, align: model.align, event: model.event, view: model.view })
+  const compare = ids => send("compare", { ids, align: model.align, of: model.event, view: model.view })
   const say = ({ text, undo = [], href = "", seconds = undo.length ? 10 : 6 }) => {
     const note = h("div", { class: "toast" }, h("span", {}, text))
     const gone = () => note.remove()

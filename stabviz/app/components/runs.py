@@ -14,7 +14,7 @@ Methods
     patch(rows, gone, bases)   rows that are new or changed, names of runs that have gone
     say(text, undo, href)      a note that goes by itself; `undo`: names of runs that it can bring back; `href`: where it leads
 Events
-    see(ids): on the screen  delete(ids)  undo(ids)  proceed(ids)  compare(ids, align, event, view): none ends it
+    see(ids): on the screen  delete(ids)  undo(ids)  proceed(ids)  compare(ids, align, of, view): none ends it, `of` is the event
     here(): the page has arrived
 """
 
