@@ -14,6 +14,9 @@ from jax.flatten_util import ravel_pytree
 from stabviz.labs.training.sgd_stability import theory
 from stabviz.labs.training.sgd_stability.system import DiagonalNet, ReluNet
 
+eta_var = jax.jit(theory.eta_var, static_argnums=2)  # one program each: op by op they take ten times as long
+growth_rate = jax.jit(theory.growth_rate)
+
 
 @pytest.fixture(autouse=True)
 def wide():
@@ -39,7 +42,7 @@ def test_diagonal_hessian_by_autodiff():
     y = np.random.default_rng(1).normal(size=n)
     def loss(t):
         return jnp.sum((jnp.asarray(x) @ (t[:d] * t[d:]) - y) ** 2) / (2 * n)
-    h = np.asarray(jax.hessian(loss)(jnp.concatenate([a, b])))
+    h = np.asarray(jax.jit(jax.hessian(loss))(jnp.concatenate([a, b])))
     k = np.asarray(theory.gram_diagonal(jnp.asarray(x), jnp.asarray(a), jnp.asarray(b)))
     g = x.T @ (x @ (a * b) - y) / n
     rows = gradients(x, a, b)
@@ -49,7 +52,7 @@ def test_diagonal_hessian_by_autodiff():
     # At a zero-loss point H = G: the same nonzero eigenvalues as K.
     def zero(t):
         return jnp.sum((jnp.asarray(x) @ (t[:d] * t[d:]) - x @ (a * b)) ** 2) / (2 * n)
-    h0 = np.asarray(jax.hessian(zero)(jnp.concatenate([a, b])))
+    h0 = np.asarray(jax.jit(jax.hessian(zero))(jnp.concatenate([a, b])))
     np.testing.assert_allclose(np.linalg.eigvalsh(h0)[-n:], np.linalg.eigvalsh(k), rtol=1e-9)
     assert np.linalg.norm(h0) == pytest.approx(np.linalg.norm(k), rel=1e-12)
 
@@ -62,7 +65,7 @@ def test_relu_hessian_by_autodiff():
         return jax.nn.relu(jnp.asarray(x) @ t[m:].reshape(m, d).T) @ t[:m]
     theta = jnp.concatenate([a, w.reshape(-1)])
     y = f(theta)
-    h = np.asarray(jax.hessian(lambda t: jnp.sum((f(t) - y) ** 2) / (2 * n))(theta))
+    h = np.asarray(jax.jit(jax.hessian(lambda t: jnp.sum((f(t) - y) ** 2) / (2 * n)))(theta))
     k = np.asarray(theory.gram_relu(jnp.asarray(x), jnp.asarray(x @ x.T), jnp.asarray(a), jnp.asarray(w)))
     np.testing.assert_allclose(np.linalg.eigvalsh(h)[-n:], np.linalg.eigvalsh(k), rtol=1e-9, atol=1e-10)
     # The floor is the least trace over rescalings, and reached by the best of them.
@@ -81,12 +84,16 @@ def test_relu_hessian_by_autodiff():
 @pytest.mark.parametrize("system", [DiagonalNet(samples=80, features=150, batch_size=4), ReluNet(samples=80, features=20, width=12)])
 def test_frames_by_dense_algebra(system):
     """Trace, Frobenius norm, sharpness and the ratio as a frame holds them, from the output gradients by autodiff."""
-    problem = system.problem(jax.random.key(0))
-    state = system.init(problem, jax.random.key(1))
-    problem = problem | system.begin(problem, state)
-    seen = system.observe(problem, state)
+    @jax.jit
+    def begun():
+        problem = system.problem(jax.random.key(0))
+        state = system.init(problem, jax.random.key(1))
+        return problem | system.begin(problem, state), state
+
+    problem, state = begun()
+    seen = jax.jit(system.observe)(problem, state)
     theta, unravel = ravel_pytree(state)
-    rows = np.asarray(jax.jacobian(lambda t: system.predict(unravel(t), problem["x"]))(theta))
+    rows = np.asarray(jax.jit(jax.jacobian(lambda t: system.predict(unravel(t), problem["x"])))(theta))
     k = rows @ rows.T / system.size
     values = np.linalg.eigvalsh(k)
     assert float(seen["trace"]) == pytest.approx(np.trace(k), rel=1e-12)
@@ -140,17 +147,17 @@ def dense(rows, p):
     return (1 - p) * np.kron(h, h) + p * np.mean(each, axis=0), np.kron(h, np.eye(n)) + np.kron(np.eye(n), h)
 
 
-@pytest.mark.parametrize("p", [1.0, 0.5, 0.1, 0.004, 0.0])
+@pytest.mark.parametrize("p", [1.0, 0.1, 0.0])
 def test_threshold_and_growth_by_brute_force(p):
     x, a, b = diagonal(n=5)
     f = theory.frame(theory.gram_diagonal(*(jnp.asarray(v) for v in (x, a, b))))
     d, total = dense(gradients(x, a, b), p)
     exact = 2 / np.max(np.linalg.eigvals(np.linalg.pinv(total / 2) @ d).real)
-    assert float(theory.eta_var(f, p, 25)) == pytest.approx(exact, rel=1e-9)
+    assert float(eta_var(f, p, 25)) == pytest.approx(exact, rel=1e-9)
     for factor in (0.3, 0.97, 1.03, 1.1, 3.0):
         eta = factor * exact
         rho = np.max(np.linalg.eigvals(np.eye(25) - eta * total + eta**2 * d).real)
-        assert float(theory.growth_rate(f, eta, p)) == pytest.approx(rho, rel=1e-6)
+        assert float(growth_rate(f, eta, p)) == pytest.approx(rho, rel=1e-6)
         assert (rho > 1) == (factor > 1)
 
 
@@ -161,7 +168,7 @@ def test_threshold_is_ordered_and_below_both_bounds():
     batches = [1, 2, 4, 8, 16, 29, 30]
     p = [float(theory.sampling_factor(B, 30, False)) for B in batches]
     assert p[0] == 1 and p[-1] == 0
-    eta = np.array([float(theory.eta_var(f, q, 40)) for q in p])
+    eta = np.array([float(eta_var(f, q, 40)) for q in p])
     assert (np.diff(eta) > 0).all()
     assert eta[-1] == pytest.approx(2 / float(theory.top_eigenvalue(k)), rel=1e-12)
     squared = np.diagonal(np.asarray(k)) * 30
@@ -195,14 +202,14 @@ def test_growth_by_averaging_over_the_draws():
     x, a, b = diagonal(seed=4, n=3, d=4)
     rows = gradients(x, a, b)
     f = theory.frame(theory.gram_diagonal(*(jnp.asarray(v) for v in (x, a, b))))
-    eta = 1.05 * float(theory.eta_var(f, 1.0))
+    eta = 1.05 * float(eta_var(f, 1.0, 25))
     moves = [np.eye(rows.shape[1]) - eta * np.outer(r, r) for r in rows]
     second = np.linalg.pinv(rows) @ rows
     for _ in range(600):
         before, second = np.trace(second), np.mean([m @ second @ m.T for m in moves], axis=0)
         rate, second = np.trace(second) / before, second / np.trace(second)
     assert rate > 1
-    assert rate == pytest.approx(float(theory.growth_rate(f, eta, 1.0)), rel=1e-8)
+    assert rate == pytest.approx(float(growth_rate(f, eta, 1.0)), rel=1e-8)
 
 
 def test_nonuniformity_by_definition():
