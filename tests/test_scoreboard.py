@@ -169,6 +169,7 @@ def test_the_cheapest_come_first(drawn, tmp_path):
     assert set(order[2:7]) == {"starts", "never", "open", "raises", "shown"}  # one study, carried out once
 
 
+@pytest.mark.claims
 def test_a_process_that_dies_takes_only_its_own_claim(drawn, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_DIES", "1")
     lab = importlib.reload(sys.modules["drawn_lab"]).lab

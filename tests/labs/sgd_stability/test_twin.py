@@ -42,7 +42,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+def slow(name, quick):
+    """Under `claims`, unless it is one of the quick ones: each takes compilations of its own."""
+    return pytest.param(name, marks=() if name in quick else pytest.mark.claims)
+
+
+@pytest.mark.parametrize("case", [slow(c, ("one sample", "batch without replacement", "label noise")) for c in CASES])
 @pytest.mark.parametrize("model", ["diagonal", "relu"])
 def test_same_trajectory_as_the_twin(case, model):
     controls = CASES[case]
