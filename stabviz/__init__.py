@@ -37,7 +37,7 @@ _WHERE = {
     "scheduler": ("Scheduler", "default_scheduler"),
     "store": ("Store",),
     "studies": ("Study", "study", "sweep"),
-    "app": ("serve",),
+    "app": ("serve", "notebook"),
     "systems": ("Map", "Flow", "Training"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}

@@ -401,9 +401,9 @@ class Lab:
             return Verdict(None, reason="nothing decides it")
         return claim.weigh(datasets[""]) if "" in datasets else claim.weigh(**datasets)
 
-    def panel(self, **options: Any) -> Any:
-        """The lab's page, for a notebook."""
-        return importlib.import_module("stabviz.app").embed(self, **options)
+    def panel(self, preset: str | None = None, **options: Any) -> Any:
+        """The lab's page, live in a notebook, with a preset and controls as `run` takes them."""
+        return importlib.import_module("stabviz.app").embed(self, preset=preset, **options)
 
 
 def _scheduler(scheduler: Scheduler | None, store: Any) -> Scheduler:

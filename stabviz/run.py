@@ -139,7 +139,7 @@ class Run(Job):
         """A view of the run as it is now (the lab's first one, or by its slug): a HoloViews element."""
         if self.lab is None:
             raise RunError("a run of a System that belongs to no lab has no views.")
-        return self.lab.view(slug).draw(self.dataset)
+        return self.lab.view(slug).picture(self.dataset)
 
     def claims(self) -> list[Any]:
         """Each claim of the run's lab with its verdict on the frames so far: statement, expected, measured, tolerance, holds, reason."""

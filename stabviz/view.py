@@ -43,3 +43,9 @@ class View:
         if (self.instrument and self.instrument not in instruments) or (self.systems is not None and base not in self.systems):
             return False
         return self.when is None or dataset is None or not dataset.sizes.get("step") or bool(self.when(dataset))
+
+    def picture(self, dataset: xr.Dataset, width: int = 720) -> Any:
+        """The view by itself, with a title and a size in pixels: a HoloViews element for a notebook."""
+        element, height = self.draw(dataset), max(self.height, 280)
+        size = {"frame_width": height, "frame_height": height} if self.square else {"width": width, "height": height}
+        return element.opts(title=self.title, show_legend=False, **size)

@@ -8,7 +8,7 @@ from typing import Any
 def serve(
     of: Any = None, *, port: int = 5006, address: str = "127.0.0.1", show: bool = False, store: Any = None, **options: Any
 ) -> Any:
-    """Start the server and serve until it is stopped (`threaded=True`: return at once with the server).
+    """Start the server and serve until it is stopped (`threaded=True`: return at once with the server; its `port` says which one).
 
     Args:
         of: a lab or a System of your own, or the path of a file with some, which is loaded again when it is saved.
@@ -25,3 +25,10 @@ def embed(lab: Any, **options: Any) -> Any:
     from stabviz.app.embedded import embed as build
 
     return build(lab, **options)
+
+
+def notebook() -> None:
+    """Let pictures and pages appear in this notebook, also without a network. Call it once, at the top."""
+    from stabviz.app.embedded import prepare
+
+    prepare()
