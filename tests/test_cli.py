@@ -294,8 +294,83 @@ def test_runs_export_and_delete(toy, capsys, tmp_path):
     assert ask(capsys, "export", row["id"][:6], str(tmp_path / "run.nc")) == (0, "", "")
     with xr.open_dataset(tmp_path / "run.nc", engine="h5netcdf") as ds:
         assert ds.sizes["step"] == 21
-    assert ask(capsys, "delete", row["id"]) == (0, f"deleted {row['id']}\n", "")
+    assert ask(capsys, "export", row["id"][:6], str(tmp_path / "run.zarr.zip")) == (0, "", "")
+    assert ask(capsys, "delete", row["id"], "--now") == (0, f"deleted {row['id']}\n", "")
     assert json.loads(ask(capsys, "runs", "--json")[1]) == []
+
+
+def test_a_deleted_run_is_brought_back(toy, capsys):
+    ask(capsys, "run", "toy", "--steps", "20")
+    (row,) = json.loads(ask(capsys, "runs", "--json")[1])
+    assert ask(capsys, "undelete") == (0, f"No deleted runs in {toy}.\n", "")
+    code, out, err = ask(capsys, "delete", row["id"][:6])
+    assert (code, out) == (0, f"deleted {row['id']}\n") and "undelete" in err
+    assert json.loads(ask(capsys, "runs", "--json")[1]) == []
+    assert ask(capsys, "undelete")[1].startswith(row["id"])
+    assert ask(capsys, "undelete", row["id"][:6])[:2] == (0, f"brought back {row['id']}\n")
+    assert json.loads(ask(capsys, "runs", "--json")[1]) == [row]
+    ask(capsys, "delete", row["id"])
+    assert ask(capsys, "delete", "--undo", row["id"])[:2] == (0, f"brought back {row['id']}\n")
+    assert ask(capsys, "undelete", row["id"])[0] == 2
+
+
+@pytest.fixture
+def four(toy, capsys):
+    """A store with four runs; their names."""
+    for words in (["--steps", "20"], ["--steps", "20", "--rate", "0.25"], ["--steps", "30", "--rate", "0.75", "--no-fast"],
+                  ["--preset", "hit", "--steps", "20", "--seed", "3"]):  # fmt: skip
+        assert ask(capsys, "run", "toy", *words)[0] == 0
+    return [row["id"] for row in json.loads(ask(capsys, "runs", "--json", "--reverse")[1])]
+
+
+def test_runs_are_listed_with_what_differs(four, capsys):
+    def listed(*words):
+        return [row["id"] for row in json.loads(ask(capsys, "runs", "--json", *words)[1])]
+
+    first = json.loads(ask(capsys, "runs", "--json", "--reverse")[1])
+    assert [(r["preset"], r["changes"]) for r in first] == [
+        ("", {"steps": "20"}), ("", {"rate": "0.25", "steps": "20"}), ("", {"rate": "0.75", "fast": "false", "steps": "30"}),
+        ("hit", {"steps": "20", "seed": "3"}),
+    ]  # fmt: skip
+    assert listed("--where", "rate=0.25") == [four[1]]
+    assert set(listed("--where", "rate>0.3", "--where", "steps<30")) == {four[0], four[3]}
+    assert listed("--where", "fast=false") == [four[2]]
+    assert listed("--sort", "steps", "--reverse", "--limit", "1") == [four[2]]
+    assert listed("--status", "finished", "--lab", "toy", "--where", "kind=broken") == []
+    table = ask(capsys, "runs", "--reverse", "--limit", "2")[1].splitlines()
+    assert table[2].endswith("rate 0.25, steps 20") and table[3] == "2 of 4 runs; --limit shows more."
+    for words, says in ((["--where", "rate"], "NAME=VALUE"), (["--sort", "colour"], "no column"), (["--status", "finish"], "did you mean")):
+        code, _, err = ask(capsys, "runs", *words)
+        assert code == 2 and says in err
+
+
+def test_compare_tells_only_what_differs(four, capsys, tmp_path):
+    code, out, _ = ask(capsys, "compare", four[0], four[2])
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["rate", "fast", "steps", "ended"]
+    small = "total<1e-3" if float(Store(os.environ["STABVIZ_STORE"]).open(four[0])["total"][0]) > 0 else "total>-1e-3"
+    code, out, _ = ask(capsys, "compare", *four[:3], "--align", "event", "--event", small, "-o", str(tmp_path / "runs.nc"))
+    assert code == 0 and f"step of {small}" in out
+    with xr.open_dataset(tmp_path / "runs.nc", engine="h5netcdf") as ds:
+        assert ds.sizes["run"] == 3 and 0 in ds["step"] and set(ds.data_vars) >= {"total", "x"}
+    for words, says in (
+        ([four[0]], "two runs or more"), ([*four[:2], "--align", "event"], "--event"),
+        ([*four[:2], "--align", "time"], "no time of its own"),
+        ([*four[:2], "--align", "event", "--event", "touched"], "was not touched"), ([*four[:2], "--align", "phase"], "no way to align"),
+    ):  # fmt: skip
+        code, _, err = ask(capsys, "compare", *words)
+        assert code == 2 and says in err
+
+
+def test_a_run_is_continued_and_forked(four, capsys):
+    code, out, _ = ask(capsys, "continue", four[0], "--steps", "10")
+    assert code == 0 and "finished at step 30 of 30" in out
+    code, out, _ = ask(capsys, "fork", four[0], "--rate", "0.9", "--steps", "7")
+    assert code == 0 and "finished at step 7 of 7" in out
+    newest = json.loads(ask(capsys, "runs", "--json")[1])[0]
+    assert (newest["controls"]["rate"], newest["changes"]["start"]) == (0.9, four[0])
+    assert ask(capsys, "fork", four[0], "--speed", "1")[0] == 2
+    assert ask(capsys, "fork", "0123456789abcdef")[0] == 2
 
 
 def test_store_names_another_place(toy, capsys, tmp_path):

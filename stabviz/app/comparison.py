@@ -33,7 +33,10 @@ MOMENTS = 200
 """Places of the scrubber."""
 REDRAW_SECONDS = 3.0
 """Runs that go on are drawn again at most so often."""
-GRID = ":host{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,460px),1fr));gap:12px;align-items:start}"
+GRID = """
+:host { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); gap: 12px; align-items: start; }
+.scroll-button { display: none; }
+"""
 
 
 class Comparison:

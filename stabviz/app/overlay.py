@@ -99,7 +99,7 @@ def _option(element: Any, group: str, name: str) -> Any:
 def _colored(leaf: Any, color: str, dash: str) -> Any:
     """The element in a run's colour; every colour that the view gave it is replaced."""
     styles = hv.Store.lookup_options("bokeh", leaf, "style").kwargs
-    options = {name: color for name, value in styles.items() if name.endswith("color") and value is not None}
+    options: dict[str, Any] = {name: color for name, value in styles.items() if name.endswith("color") and value is not None}
     options["color"] = color
     if isinstance(leaf, hv.Area | hv.Spread | hv.Histogram) and not {"alpha", "fill_alpha"} & set(styles):
         options["fill_alpha"] = 0.15  # those of other runs are to be seen through it

@@ -96,7 +96,7 @@ class RunsPage:
         self.comparison.head.on("close", lambda: self.compare([]))
         self.comparison.head.param.watch(self._told, "how")
         if names := _checked(words.get("compare", "").split(",")):
-            self.compare(names, words.get("align", ""), words.get("event", ""), words.get("view", ""))
+            self.compare(names, **{name: words.get(name, "") for name in ("align", "event", "view")})
 
     def _fill(self) -> None:
         """All rows that are known, as the page begins."""
@@ -152,15 +152,15 @@ class RunsPage:
 
         self._each(ids, lambda name: went.append(self._go_on(name)), done)
 
-    def compare(self, ids: Sequence[str], align: str = "", of: str = "", view: str = "") -> None:
-        """Lay runs over each other, by an event where `of` names one; with none, end it."""
-        self.comparison.begin(_checked(ids), align, of, view)
+    def compare(self, ids: Sequence[str], **how: str) -> None:
+        """Lay runs over each other; with none, end it. `how`: see `Comparison.begin`; as it was, if left out."""
+        last = {name: value for name, value in self.comparison.head.how.items() if name != "moment"}
+        self.comparison.begin(_checked(ids), **{**last, **how})
         self.table.compared = list(self.comparison.names)
         self._told()
 
     def _told(self, *events: Any) -> None:
-        how = self.comparison.head.how
-        self.table.param.update(align=how["align"], event=how["event"], view=how["view"])
+        self.table.how = {name: value for name, value in self.comparison.head.how.items() if name != "moment"}
 
     def _go_on(self, run_id: str) -> str:
         found, plan = plan_of(self._store, run_id)

@@ -5,6 +5,7 @@ export function render({ model }) {
   const typing = e => e.composedPath().some(x => /^(INPUT|TEXTAREA|SELECT|DIALOG)$/.test(x.tagName) && !/^(range|checkbox|radio)$/.test(x.type) || x.isContentEditable)
 
   model.on("query", () => { if (location.search !== model.query) history.replaceState({}, "", address(model.query)) })
+  if (/^[?]run=/.test(location.search) && model.query) history.replaceState({}, "", address(model.query)) // a run by its name: the link says what it is
   model.on("msg:custom", data => {
     if (data.do === "reload") location.reload()
     if (data.do === "push") history.pushState({}, "", address(data.query))

@@ -160,7 +160,7 @@ export function render({ model, el }) {
     at = anchor = i
     after()
   }
-  const compare = ids => send("compare", { ids, align: model.align, of: model.event, view: model.view })
+  const compare = ids => send("compare", { ids })
   const say = ({ text, undo = [], href = "", seconds = undo.length ? 10 : 6 }) => {
     const note = h("div", { class: "toast" }, h("span", {}, text))
     const gone = () => note.remove()
@@ -198,9 +198,10 @@ export function render({ model, el }) {
     if (selected.size && selected.size <= 40) q.set("sel", [...selected].join(","))
     if (model.compared.length) {
       q.set("compare", model.compared.join(","))
-      if (model.align !== "step") q.set("align", model.align)
-      if (model.event) q.set("event", model.event)
-      if (model.view) q.set("view", model.view)
+      const { align, event, view } = model.how
+      if (align && align !== "step") q.set("align", align)
+      if (event) q.set("event", event)
+      if (view) q.set("view", view)
     }
     const text = `${location.pathname}?${q.toString().replaceAll("%2C", ",")}`
     if (text !== location.pathname + location.search) history.replaceState({}, "", text)
@@ -242,7 +243,7 @@ export function render({ model, el }) {
   }
   model.on("data", reload)
   model.on(["whole", "problem"], counts)
-  model.on(["compared", "align", "event", "view"], () => { page.classList.toggle("short", model.compared.length > 0); keep(); paint(true) })
+  model.on(["compared", "how"], () => { page.classList.toggle("short", model.compared.length > 0); keep(); paint(true) })
   model.on("msg:custom", data => {
     if (data.do === "say") say(data)
     if (data.do !== "patch") return

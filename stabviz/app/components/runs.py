@@ -9,12 +9,12 @@ Parameters
     whole     bool: the store has been read to its end
     problem   one sentence, where the store cannot be read
     files     bool: runs can be downloaded here
-    compared  names of the runs that are compared now; align, event, view: how
+    compared  names of the runs that are compared now; how: {"align", "event", "view"}
 Methods
     patch(rows, gone, bases)   rows that are new or changed, names of runs that have gone
     say(text, undo, href)      a note that goes by itself; `undo`: names of runs that it can bring back; `href`: where it leads
 Events
-    see(ids): on the screen  delete(ids)  undo(ids)  proceed(ids)  compare(ids, align, of, view): none ends it, `of` is the event
+    see(ids): on the screen  delete(ids)  undo(ids)  proceed(ids)  compare(ids): none ends it
     here(): the page has arrived
 """
 
@@ -38,9 +38,7 @@ class Runs(Component):
     problem = param.String("")
     files = param.Boolean(True)
     compared = param.List([])
-    align = param.String("step")
-    event = param.String("")
-    view = param.String("")
+    how = param.Dict({})
     sheet = param.String((HERE / "runs.css").read_text(encoding="utf-8"), constant=True)
 
     _esm = module("runs.js")
