@@ -9,6 +9,7 @@ from typing import Any
 
 import holoviews as hv
 import panel as pn
+from holoviews.core.dimension import LabelledData
 from panel.io.notebook import load_notebook
 
 from stabviz.app import link
@@ -48,6 +49,12 @@ def prepare() -> None:
     # HoloViews leaves BokehJS out where an extension was made before in the same cell, and making its renderer is that too.
     if hasattr(shell, "kernel") and getattr(hv.extension, "_repeat_execution_in_cell", True):
         load_notebook(inline=True)
+    hv.Store.set_display_hook("html+js", LabelledData, _shown)
+
+
+def _shown(element: Any) -> Any:
+    """A HoloViews element as Panel shows it: with its style sheets, which HoloViews by itself would have fetched."""
+    return pn.pane.HoloViews(element, linked_axes=False)._repr_mimebundle_()
 
 
 def embed(
@@ -68,7 +75,7 @@ def embed(
         for name, value in {"seed": seed, "steps": steps, "frames": frames}.items():
             setattr(state, name, getattr(state, name) if value is None else value)
         query = link.write(lab, state)
-    page = LabPage(lab, query, scheduler or default_scheduler(), Browser())
+    page = LabPage(lab, query, scheduler or default_scheduler(), Browser(guest=True))
     sheet = css()
     for part in (page.controls, page.bar, page.scrubber, page.claims, page.quiz.card, *page.stage.frames):
         part.css = sheet
@@ -77,7 +84,7 @@ def embed(
         frame.param.update(sizing_mode="stretch_width", styles={"grid-column": "1 / -1"} if frame.wide else {})
     views = pn.Column(*page.stage.frames, sizing_mode="stretch_width", stylesheets=[GRID])
     middle = pn.Column(page.notice, page.bar, page.scrubber, views, sizing_mode="stretch_width", min_width=360)
-    claims = pn.Column(page.claims, width=SIDE, max_height=CLAIMS, scroll="y-auto")
+    claims = pn.Column(page.claims, width=SIDE, styles={"max-height": f"{CLAIMS}px", "overflow-y": "auto"})
     made = Embedded(pn.Column(page.controls, page.quiz.card, claims, width=SIDE), middle, page.browser, sizing_mode="stretch_width")
     try:
         made._loop = asyncio.get_running_loop()

@@ -4,6 +4,12 @@ export function render({ model }) {
   const address = query => location.pathname + query + location.hash
   const typing = e => e.composedPath().some(x => /^(INPUT|TEXTAREA|SELECT|DIALOG)$/.test(x.tagName) && !/^(range|checkbox|radio)$/.test(x.type) || x.isContentEditable)
 
+  if (model.guest) {
+    listen(document, "visibilitychange", () => send("awake", { on: !document.hidden }))
+    send("here")
+    model.on("remove", () => bin.forEach(off => off()))
+    return
+  }
   model.on("query", () => { if (location.search !== model.query) history.replaceState({}, "", address(model.query)) })
   if (/^[?]run=/.test(location.search) && model.query) history.replaceState({}, "", address(model.query)) // a run by its name: the link says what it is
   model.on("msg:custom", data => {

@@ -6,6 +6,7 @@ Parameters
     views     slugs of the ViewFrames that are on the screen
     awake     bool: the tab is visible
     keys      single keys that are sent ("k" goes to the controls, which send the kick)
+    guest     bool: the window is somebody else's (a notebook's): its address, keys and theme are left alone
 Methods
     push(query)   a new history entry (another page of the app)
 Events
@@ -28,6 +29,7 @@ class Browser(Component):
     views = param.List([])
     awake = param.Boolean(True)
     keys = param.List(["r", "s", "0", "k", "f"])
+    guest = param.Boolean(False)
 
     _esm = module("browser.js")
 
