@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stabviz.job import LIVE
 from stabviz.lab import labs
-from stabviz.listing import BROKEN_OFF, Base, Row, row, score
+from stabviz.listing import Base, Row, row, score
 from stabviz.scheduler import Scheduler
 from stabviz.store import RunInfo, StoreError
 
 log = logging.getLogger("stabviz.catalog")
 
 EVERY = 2.0
-"""Seconds between two looks at the store, while somebody wants to know."""
-EVERY_FAR = 20.0
-"""The same where each look reads everything (object stores)."""
+"""Seconds between two looks at the store, while somebody wants to know; more where a look takes long (a full store, an object store)."""
+SHARE = 20
+"""A look takes at most one part in so many of the time."""
 BLOCK = 400
 """Rows that are published together while a store is read for the first time."""
 JUDGED_BYTES = 200e6
@@ -42,7 +44,7 @@ class Catalog:
         self.problem = ""
         self.bases: list[Base] = []
         self.scores: dict[tuple[str, int, str], tuple[int, int] | None] = {}
-        self._base: dict[Base, int] = {}
+        self._base: dict[_Same, int] = {}
         self._seen: dict[str, tuple[Any, RunInfo]] = {}
         self._rows: dict[str, tuple[int, Row, Any]] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
@@ -50,6 +52,7 @@ class Catalog:
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
         self._asked = 0.0
+        self._looked = False
 
     # -- for sessions ---------------------------------------------------------------------------------------------
 
@@ -91,21 +94,23 @@ class Catalog:
     _reading = threading.RLock()
 
     def _work(self) -> None:
-        last = -1e9
+        last, every = -1e9, EVERY
         while True:
             with self._change:
                 if time.monotonic() - self._asked > 30:
                     self._thread = None
                     return
-                every = EVERY_FAR if self._seen == {} and self._rows else EVERY
                 wanted = next((name for name in self._wanted if self._key(name) not in self.scores), None)
                 if wanted is None and time.monotonic() - last < every:
                     self._change.wait(0.2)
                     continue
             try:
                 if time.monotonic() - last >= every:
+                    began = time.monotonic()
                     self.refresh()
                     last = time.monotonic()
+                    every = max(EVERY, SHARE * (last - began)) if self._looked else EVERY
+                    self._looked = True
                 elif wanted is not None:
                     self._judge(wanted)
             except Exception:
@@ -143,8 +148,6 @@ class Catalog:
 
     def _row(self, info: RunInfo, found: dict[str, Any], job: Any) -> Row:
         """The row; of a run that goes on here it says where it is."""
-        import dataclasses
-
         store = self.scheduler.store
         alive = job is not None or (info.attrs.get("status") == "running" and store is not None and store.written(info.id))
         made = row(info, found, alive)
@@ -181,9 +184,8 @@ class Catalog:
 
     def _pack(self, one: Row) -> list[Any]:
         """A row as the browser gets it; see components/runs.py."""
-        base = self._base.get(key := _Same(one.base))  # type: ignore[call-overload]
-        if base is None:
-            base = self._base[key] = len(self.bases)  # type: ignore[index]
+        base = self._base.setdefault(_Same(one.base), len(self.bases))
+        if base == len(self.bases):
             self.bases.append(one.base)
         info = one.info
         passed = self.scores.get((info.id, info.frames, one.status))
@@ -223,15 +225,12 @@ class _Same:
         return isinstance(other, _Same) and other.base == self.base
 
 
-_catalogs: dict[int, Catalog] = {}
+_catalogs: weakref.WeakKeyDictionary[Scheduler, Catalog] = weakref.WeakKeyDictionary()
 
 
 def catalog(scheduler: Scheduler) -> Catalog:
     """The catalogue of a scheduler's store."""
-    found = _catalogs.get(id(scheduler))
-    if found is None or found.scheduler is not scheduler:
-        found = _catalogs[id(scheduler)] = Catalog(scheduler)
+    found = _catalogs.get(scheduler)
+    if found is None:
+        found = _catalogs[scheduler] = Catalog(scheduler)
     return found
-
-
-__all__ = ["BROKEN_OFF", "Catalog", "catalog"]

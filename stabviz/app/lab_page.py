@@ -62,6 +62,8 @@ class LabPage:
         self._attach_if_known()
         if self.state.problems:
             self.tell(" ".join(self.state.problems))
+        elif self.state.start:
+            self.tell(f"A fork: it starts from the last state of run {self.state.start}. A preset starts afresh.")
 
     # -- made once ------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from stabviz.store import Store, StoreError
 from stabviz.store.layout import checked_id
 
 TICK_MS = 400
+BEGINS_SECONDS = 1.0
 
 
 def link_of(scheduler: Scheduler, run_id: str, fork: bool = False) -> tuple[Lab, str]:
@@ -169,7 +170,7 @@ class RunsPage:
         if one is not None and one.status in (BROKEN_OFF, "cancelled", "paused", "running"):
             return run.id
         run.wait()
-        return run.extend().id
+        return run.extend().wait(BEGINS_SECONDS).id  # one that cannot begin raises, soon
 
     def _discard(self, run_id: str) -> None:
         self.scheduler.forget(run_id)

@@ -208,7 +208,7 @@ def test_runs_are_compared_and_the_link_says_how(page, served, quiet, ran):
     page.get_by_role("button", name="End comparison").click()
     page.wait_for_function("() => !location.search.includes('compare')")
     page.goto(f"{served}?run={names[0.25]}")
-    page.wait_for_function("() => location.search.includes('rate=0.25')")
+    page.wait_for_function("() => location.search.includes('rate=0.25')", timeout=60_000)
     assert page.locator(".head h1").text_content() == "Toy"
 
 

@@ -24,10 +24,9 @@ export function render({ model, el }) {
     ...changed(r).flat(), ...Object.keys(r[CHANGES])].join(" ").toLowerCase()
   const setting = (r, name) => ({ id: r[ID], lab: base(r).lab, system: base(r).system, preset: base(r).preset, status: r[STATUS], size: r[SIZE], cases: r[CASES],
     age: (Date.now() - r[CREATED]) / 864e5, steps: r[STEPS], ended: r[ENDED], frames: r[FRAMES], claims: r[PASSED]?.[0] }[name] ?? r[CHANGES][name] ?? base(r).values[name])
-  const named = r => Object.keys({ ...base(r).values, ...r[CHANGES] })
+  const full = (b, name) => (b.found ??= {})[name] ??= Object.keys(b.values).find(n => n.startsWith(name) || label(b, n).replace(/ /g, "_").startsWith(name)) || ""
   const holds = (r, name, relation, want) => {
-    let here = setting(r, name)
-    if (here === undefined) { const full = named(r).find(n => n.startsWith(name) || label(base(r), n).replace(/ /g, "_").startsWith(name)); here = full && setting(r, full) }
+    const here = setting(r, name) ?? setting(r, full(base(r), name))
     if (here === undefined || here === null) return false
     const a = Number(here), b = Number(want), numbers = want !== "" && !Number.isNaN(a) && !Number.isNaN(b)
     if (relation === "=") return numbers ? a === b : String(here).toLowerCase() === want.toLowerCase()
@@ -43,12 +42,19 @@ export function render({ model, el }) {
   })
   const passes = (r, tests) => (!chosen.lab || base(r).lab === chosen.lab) && (!chosen.status || r[STATUS] === chosen.status)
     && (chosen.kind !== "runs" || !r[CASES]) && (chosen.kind !== "sweeps" || r[CASES]) && tests.every(t => t(r))
-  const choose = () => {
-    const tests = query(), sign = down ? -1 : 1, key = KEY[by] || KEY.age, active = shown[at]?.[ID]
-    shown = [...rows.values()].filter(r => passes(r, tests)).map(r => [key(r), r]).sort(([a, x], [b, y]) => {
+  const compareTexts = new Intl.Collator(undefined, { numeric: true }).compare
+  let ordered = []
+  const sort = () => {
+    const sign = down ? -1 : 1, key = KEY[by] || KEY.age
+    ordered = [...rows.values()].map(r => [key(r), r]).sort(([a, x], [b, y]) => {
       if (a === null || b === null) return (a === null) - (b === null) || y[CREATED] - x[CREATED]
-      return (typeof a === "string" ? a.localeCompare(b, undefined, { numeric: true }) : a - b) * sign || y[CREATED] - x[CREATED]
+      return (typeof a === "string" ? compareTexts(a, b) : a - b) * sign || y[CREATED] - x[CREATED]
     }).map(([, r]) => r)
+    choose()
+  }
+  const choose = () => {
+    const tests = query(), active = shown[at]?.[ID]
+    shown = ordered.filter(r => passes(r, tests))
     at = active ? shown.findIndex(r => r[ID] === active) : -1
     counts(); paint(true)
   }
@@ -59,7 +65,7 @@ export function render({ model, el }) {
   const count_ = h("span", { class: "fine count", role: "status" }), picked = h("span", { class: "fine" }), acts = h("div", { class: "acts", role: "toolbar", "aria-label": "Selected runs" })
   const all = h("input", { type: "checkbox", "aria-label": "Select all that are shown", onchange: () => { all.checked ? shown.forEach(r => selected.add(r[ID])) : selected.clear(); after() } })
   const heads = COLUMNS.map(([name, text]) => h("div", { role: "columnheader", class: ["steps", "age", "size"].includes(name) ? "num" : "" },
-    h("button", { class: "word", type: "button", onclick: () => { if (by === name) down = !down; else [by, down] = [name, false]; keep(); choose() } }, text)))
+    h("button", { class: "word", type: "button", onclick: () => { if (by === name) down = !down; else [by, down] = [name, false]; keep(); sort() } }, text)))
   const space = h("div", { class: "space", role: "rowgroup" }), nothing = h("p", { class: "nothing", hidden: true })
   const body = h("div", { class: "body", tabindex: 0, role: "grid", "aria-label": "Runs", "aria-multiselectable": "true" }, nothing, space)
   const card = h("div", { class: "card", role: "presentation" }, h("div", { class: "rowgrid tablehead", role: "row" }, h("div", { role: "columnheader" }, all), heads), body)
@@ -85,7 +91,7 @@ export function render({ model, el }) {
       tally(statusPick, "All statuses", [...statuses].sort().map(([v, n]) => [v, `${v} (${count(n)})`]), chosen.status)
       tally(kindPick, "Runs and sweeps", [["runs", `Runs only (${count(rows.size - sweeps)})`], ["sweeps", `Sweeps only (${count(sweeps)}, ${count(cases)} cases)`]], chosen.kind)
     }
-    set(count_, !model.whole ? `Reading the store: ${count(rows.size)} so far` : shown.length === rows.size ? `${count(rows.size)} runs` : `${count(shown.length)} of ${count(rows.size)} runs`)
+    set(count_, !model.whole ? `Reading the store: ${count(rows.size)} so far` : shown.length === rows.size ? `${count(rows.size)} ${rows.size === 1 ? "run" : "runs"}` : `${count(shown.length)} of ${count(rows.size)} runs`)
     nothing.hidden = shown.length > 0
     set(nothing, model.problem || (!model.whole ? "Reading the store." : rows.size ? "No run is so. Try fewer words, or take a filter away." : "No runs yet. Open a lab and press Run."))
   }
@@ -239,7 +245,7 @@ export function render({ model, el }) {
     bases = read(model.bases)
     rows.clear()
     take(read(model.data))
-    choose(); bar()
+    sort(); bar()
   }
   model.on("data", reload)
   model.on(["whole", "problem"], counts)
@@ -249,8 +255,8 @@ export function render({ model, el }) {
     if (data.do !== "patch") return
     bases.push(...read(data.bases))
     take(read(data.rows))
-    for (const id of data.gone) { rows.delete(id); selected.delete(id) }
-    choose(); bar()
+    for (const id of data.gone) rows.delete(id) // still selected, if it is brought back
+    sort(); bar()
   })
   const watch = new ResizeObserver(() => paint(true))
   watch.observe(body)
