@@ -52,7 +52,8 @@ function throttle(fn, ms) {
   return call
 }
 
-const count = n => Math.round(n).toLocaleString("en-US")
+const english = new Intl.NumberFormat("en-US") // made once: it costs more than a thousand numbers
+const count = n => english.format(Math.round(n))
 function round(value, digits) { const v = Number(value); return v === 0 || !isFinite(v) ? v : Number(v.toPrecision(digits)) }
 function short(v, digits = 4) {
   if (!isFinite(v)) return v > 0 ? "∞" : v < 0 ? "−∞" : "not a number"

@@ -22,8 +22,9 @@ export function render({ model, el }) {
   const changed = r => [...Object.entries(r[AXES]).map(([n, k]) => [label(base(r), n), `× ${k}`]), ...Object.entries(r[CHANGES]).map(([n, v]) => [label(base(r), n), value(v, n)])]
   const words = r => r.text ??= [r[ID], base(r).lab, base(r).lab_title, base(r).system, base(r).preset, base(r).title, r[STATUS], r[CASES] ? "sweep" : "",
     ...changed(r).flat(), ...Object.keys(r[CHANGES])].join(" ").toLowerCase()
-  const setting = (r, name) => ({ id: r[ID], lab: base(r).lab, system: base(r).system, preset: base(r).preset, status: r[STATUS], size: r[SIZE], cases: r[CASES],
-    age: (Date.now() - r[CREATED]) / 864e5, steps: r[STEPS], ended: r[ENDED], frames: r[FRAMES], claims: r[PASSED]?.[0] }[name] ?? r[CHANGES][name] ?? base(r).values[name])
+  const FIELDS = { id: r => r[ID], lab: r => base(r).lab, system: r => base(r).system, preset: r => base(r).preset, status: r => r[STATUS], size: r => r[SIZE], cases: r => r[CASES],
+    age: r => (Date.now() - r[CREATED]) / 864e5, steps: r => r[STEPS], ended: r => r[ENDED], frames: r => r[FRAMES], claims: r => r[PASSED]?.[0] }
+  const setting = (r, name) => Object.hasOwn(FIELDS, name) ? FIELDS[name](r) : r[CHANGES][name] ?? base(r).values[name]
   const full = (b, name) => (b.found ??= {})[name] ??= Object.keys(b.values).find(n => n.startsWith(name) || label(b, n).replace(/ /g, "_").startsWith(name)) || ""
   const holds = (r, name, relation, want) => {
     const here = setting(r, name) ?? setting(r, full(base(r), name))
@@ -50,6 +51,7 @@ export function render({ model, el }) {
       if (a === null || b === null) return (a === null) - (b === null) || y[CREATED] - x[CREATED]
       return (typeof a === "string" ? compareTexts(a, b) : a - b) * sign || y[CREATED] - x[CREATED]
     }).map(([, r]) => r)
+    menus()
     choose()
   }
   const choose = () => {
@@ -75,7 +77,7 @@ export function render({ model, el }) {
   el.replaceChildren(style, page)
 
   const tally = (pick, all_, entries, value_) => pick.replaceChildren(h("option", { value: "" }, all_), ...entries.map(([v, text]) => h("option", { value: v, selected: v === value_ }, text)))
-  const counts = () => {
+  const menus = () => {
     const labs = new Map(), statuses = new Map()
     let sweeps = 0, cases = 0
     for (const r of rows.values()) {
@@ -84,17 +86,20 @@ export function render({ model, el }) {
       statuses.set(r[STATUS], (statuses.get(r[STATUS]) || 0) + 1)
       if (r[CASES]) { sweeps++; cases += r[CASES] }
     }
-    const key = JSON.stringify([[...labs], [...statuses], sweeps, chosen])
-    if (counts.last !== key) {
-      counts.last = key
+    const key = JSON.stringify([[...labs], [...statuses], sweeps])
+    if (menus.last !== key) {
+      menus.last = key
       tally(labPick, "All labs", [...labs].sort((a, b) => a[1][0].localeCompare(b[1][0])).map(([v, [t, n]]) => [v, `${t} (${count(n)})`]), chosen.lab)
       tally(statusPick, "All statuses", [...statuses].sort().map(([v, n]) => [v, `${v} (${count(n)})`]), chosen.status)
       tally(kindPick, "Runs and sweeps", [["runs", `Runs only (${count(rows.size - sweeps)})`], ["sweeps", `Sweeps only (${count(sweeps)}, ${count(cases)} cases)`]], chosen.kind)
     }
+  }
+  const counts = () => {
     set(count_, !model.whole ? `Reading the store: ${count(rows.size)} so far` : shown.length === rows.size ? `${count(rows.size)} ${rows.size === 1 ? "run" : "runs"}` : `${count(shown.length)} of ${count(rows.size)} runs`)
     nothing.hidden = shown.length > 0
     set(nothing, model.problem || (!model.whole ? "Reading the store." : rows.size ? "No run is so. Try fewer words, or take a filter away." : "No runs yet. Open a lab and press Run."))
   }
+  const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" })
   const age = ms => {
     const s = Math.max(0, (Date.now() - ms) / 1000)
     return s < 60 ? "now" : s < 3600 ? `${Math.floor(s / 60)} min` : s < 86400 ? `${Math.floor(s / 3600)} h` : s < 86400 * 60 ? `${Math.floor(s / 86400)} d` : `${Math.floor(s / 86400 / 30.44)} mo`
@@ -119,7 +124,7 @@ export function render({ model, el }) {
       h("div", { role: "gridcell", class: "st" }, h("span", { class: `st ${CLASS[r[STATUS]] || (["cancelled", "broken off"].includes(r[STATUS]) ? "" : "held")}` }, r[STATUS] === "cancelled" ? "stopped" : r[STATUS]),
         going && !r[CASES] ? h("span", { class: "bar2" }, h("i", { style: `width:${100 * Math.max(0, r[ENDED]) / Math.max(1, r[STEPS])}%` })) : null),
       h("div", { role: "gridcell", class: "st", title: "claims that any run of the lab may be judged by" }, r[PASSED] && r[PASSED][1] ? `${r[PASSED][0]} of ${r[PASSED][1]}` : ""),
-      h("div", { role: "gridcell", class: "num" }, length(r)), h("div", { role: "gridcell", class: "num", title: new Date(r[CREATED]).toLocaleString() }, age(r[CREATED])),
+      h("div", { role: "gridcell", class: "num" }, length(r)), h("div", { role: "gridcell", class: "num", title: when.format(r[CREATED]) }, age(r[CREATED])),
       h("div", { role: "gridcell", class: "num" }, bytes(r[SIZE])))
   }
   let window_ = ""
