@@ -10,6 +10,7 @@ from typing import Any
 
 import xarray as xr
 
+from stabviz.comparing import only_different
 from stabviz.job import RunError
 from stabviz.lab import Judged, Lab, Verdict, lab, labs
 from stabviz.own import lab_of
@@ -155,10 +156,7 @@ def stored_verdict(of: Lab, claim: Any, store: Store | None) -> Verdict | None:
 
 def differences(subjects: list[Subject]) -> dict[str, list[str]]:
     """What is not the same in all of them: setting -> its value in each."""
-    every = [s.settings for s in subjects]
-    names = dict.fromkeys(name for settings in every for name in settings)
-    rows = {name: [str(settings.get(name, "")) for settings in every] for name in names}
-    return {name: row for name, row in rows.items() if len(set(row)) > 1}
+    return only_different([{name: str(value) for name, value in s.settings.items()} for s in subjects])
 
 
 def names(subjects: list[Subject]) -> list[str]:
