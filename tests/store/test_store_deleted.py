@@ -138,3 +138,16 @@ def test_a_zipped_zarr_opens_as_it_is(tmp_path):
         assert check_rows(opened) == 60 and opened.attrs["lab"] == "test"
         assert list(opened["text"].values) == list(text) and list(opened["flag"].values) == [True, False]
         np.testing.assert_array_equal(opened["z"].values, complex_)
+
+
+def test_a_survey_sees_what_has_changed(store):
+    seen: dict = {}
+    assert [info.frames for info in store.survey(seen)] == [60]
+    with store.writer(RUN, template(100), ("step",)) as writer:
+        assert store.written(RUN)
+        writer.commit({"step": rows(60, 5)})
+    put(store, OTHER, 3)
+    assert not store.written(RUN)
+    assert [(info.id, info.frames) for info in store.survey(seen)] == [(OTHER, 3), (RUN, 65)]
+    store.discard(RUN)
+    assert [info.id for info in store.survey(seen)] == [OTHER] == [info.id for info in store.runs()]
