@@ -24,6 +24,47 @@ def _used(f: Any, system: System) -> set[str]:
     return {path for path, flag in zip(paths, used, strict=True) if flag}
 
 
+_found: dict[Any, frozenset[str]] = {}
+KEPT = 256
+
+
+def into_problem(system: System, needed: Mapping[str, Any] | None = None) -> frozenset[str]:
+    """The traced controls that `problem` uses. Found once for each choice of static ones: a sweep asks for every batch."""
+    every = frozenset(n for n, spec in controls(system).items() if not spec.static)
+    if isinstance(system, HostSystem):
+        return frozenset(controls(system))
+    # Where it cannot be traced on its own (host work, other runs' states), every control may enter it.
+    if getattr(type(system).problem, "_stabviz_host", False) or set(system.needs) != set(needed or {}):
+        return every
+    known = jax.tree.structure(system), frozenset(needed or {})
+    if known not in _found:
+        bits = dict(system.precision)
+        wide = bits.get("problem", bits.get("step", 32))
+        with precision(wide):
+            used = _used(lambda s: jax.tree.leaves(s.problem(jax.random.key(0), **(needed or {}))), cast(system, wide))
+        if len(_found) >= KEPT:
+            _found.clear()
+        _found[known] = frozenset(used)
+    return _found[known]
+
+
+def into_given(system: System, problem: Any) -> tuple[set[str], list[bool]] | None:
+    """The traced controls that `given` uses, and whether it uses each leaf of the problem; None where it cannot be traced."""
+    from jax.interpreters import partial_eval
+
+    def numbers(s: System, p: Any) -> Any:
+        return [x for x in s.given(p).values() if not _is_text(x)]
+
+    leaves = jax.tree_util.tree_leaves_with_path(system)
+    try:
+        closed = jax.make_jaxpr(numbers)(system, problem)
+    except (TypeError, jax.errors.JAXTypeError):  # work of NumPy on the problem
+        return None
+    _, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    names = {jax.tree_util.keystr(path).lstrip(".") for (path, _), flag in zip(leaves, used, strict=False) if flag}
+    return names, list(used[len(leaves):])
+
+
 def _is_text(x: Any) -> bool:
     """Names of methods, say: no control enters them, and JAX has no arrays of them."""
     return not isinstance(x, jax.Array) and np.asarray(x).dtype.kind in "USO"
@@ -47,12 +88,7 @@ def uses(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | N
             "stop": lambda s: s.stop(problem, state),
         }
         found = {method: _used(lambda s, call=call: jax.tree.leaves(call(s)), system) for method, call in calls.items()}
-    if not getattr(type(system).problem, "_stabviz_host", False) and set(system.needs) == set(needed or {}):
-        wide = bits.get("problem", bits.get("step", 32))
-        with precision(wide):
-            found["problem"] = _used(lambda s: jax.tree.leaves(s.problem(key, **(needed or {}))), cast(exact, wide))
-    # Where it cannot be traced on its own (host work, other runs' states), every control may enter it.
-    return {"problem": {n for n, spec in controls(system).items() if not spec.static}} | found
+    return {"problem": set(into_problem(exact, needed))} | found
 
 
 def acts(system: System, problem: Any, state: Any, needed: Mapping[str, Any] | None = None) -> dict[str, str]:

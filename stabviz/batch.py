@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import engine
-from .acts import uses
+from .acts import into_given, into_problem
 from .engine import Carry, compiled
 from .plan import Intervention, Plan
 from .simulation import Chunk, Pending, Place, Simulation
@@ -73,7 +73,7 @@ class Batch(Simulation):
         """Make each member's problem (those that agree share one) and initial state."""
         super().prepare()
         single = self.first
-        enters = uses(self.plan.system, self._with_references(self.base), single.state, self.needed)["problem"]
+        enters = into_problem(self.plan.system, self.needed)
         made: dict[Any, Any] = {self._problem_key(self.plan, self.needed, enters): self.base}
         bases = []
         for plan, needed in zip(self.plans, self.each_needed, strict=True):
@@ -105,7 +105,7 @@ class Batch(Simulation):
         self.done = Place(self.first, 0, 0, 0)
         self.frame_bytes *= count
 
-    def _problem_key(self, plan: Plan, needed: Mapping[str, Any], enters: set[str]) -> Any:
+    def _problem_key(self, plan: Plan, needed: Mapping[str, Any], enters: frozenset[str]) -> Any:
         values = {n: v for n, v in plan.controls.items() if n in enters}
         return plan.key_seed("problem"), tuple(sorted(values.items())), tuple(sorted((n, id(s)) for n, s in needed.items()))
 
@@ -137,10 +137,26 @@ class Batch(Simulation):
             return None
         if name not in self._given:
             with engine.precision(self.bits):
-                each = [p.system.given(jax.tree.map(jnp.asarray, self._member_problem(i, self.problem))) for i, p in enumerate(self.plans)]
-            for n in each[0]:
-                self._given[n] = np.stack([np.asarray(g[n]) for g in each])
+                alike, first = self._alike()
+                made = {a: self.plans[i].system.given(jax.tree.map(jnp.asarray, self._member_problem(i, self.problem)))
+                        for a, i in first.items()}  # fmt: skip
+            for n in next(iter(made.values())):
+                self._given[n] = np.stack([np.asarray(made[a][n]) for a in alike])
         return self._given.get(name)
+
+    def _alike(self) -> tuple[list[Any], dict[Any, int]]:
+        """For each member what its constants depend on, and the first member with that: op by op they cost milliseconds each."""
+        found = into_given(engine.cast(self.plans[0].system, self.bits), self._member_problem(0, self.problem))
+        if found is None:
+            return list(range(len(self.plans))), {i: i for i in range(len(self.plans))}
+        names, used = found
+        axes = jax.tree.structure(self.problem).flatten_up_to(self._problem_axes)  # type: ignore[attr-defined]
+        enter = [np.asarray(x) for x, a, u in zip(jax.tree.leaves(self.problem), axes, used, strict=True) if u and a is not None]
+        alike = [(tuple(p.controls[n] for n in sorted(names)), tuple(x[i].tobytes() for x in enter)) for i, p in enumerate(self.plans)]
+        first: dict[Any, int] = {}
+        for i, a in enumerate(alike):
+            first.setdefault(a, i)
+        return alike, first
 
     def dispatch(self, most_frames: int | None = None) -> Pending | None:
         """Send the next chunk of all members off."""
@@ -212,8 +228,7 @@ class Batch(Simulation):
         for i, plan in enumerate(self.plans):
             self.exact_each[i] = with_controls(self.exact_each[i], **plan.interventions[nth].values)
         self.system, self._axes = _stack([engine.cast(s, self.bits) for s in self.exact_each])
-        one = jax.tree.map(lambda x: x[0], self.carry.state)
-        if set(intervention.values) & uses(self.plan.system, self._member_problem(0, self.problem), one, self.needed)["problem"]:
+        if set(intervention.values) & into_problem(self.plan.system, self.needed):
             bases = [Simulation(p, n)._problem(s) for p, n, s in zip(self.plans, self.each_needed, self.exact_each, strict=True)]
             self.base, self._base_axes = _stack(bases)
             self.problem = self._with_references(self.base)

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from . import engine, record
-from .acts import uses
+from .acts import into_problem
 from .cache import use_compile_cache
 from .chunks import CHUNK_SECONDS, Checkpoint, Chunk, Cost, Pending, Place
 from .devices import Population
@@ -382,7 +382,7 @@ class Simulation:
         """Turn controls; the problem is made anew where they act on it at once."""
         self.exact = with_controls(self.exact, **intervention.values)
         self.system = self._cast(self.exact)
-        entering = uses(self.plan.system, self.problem, self.first.state, self.needed)["problem"] if not self.hosted else set()
+        entering = into_problem(self.plan.system, self.needed) if not self.hosted else set()
         if set(intervention.values) & entering:
             self.base = self._problem(self.exact)
             self.problem = self._with_references(self.base)

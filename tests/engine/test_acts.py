@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from engine_world import Noisy
@@ -9,6 +12,7 @@ from test_interventions import Counter
 from test_optional import HostProblem, Leave, Mixed
 
 import stabviz as sv
+from stabviz.acts import into_given
 from stabviz.carry_out import what_turning_does
 
 
@@ -86,3 +90,47 @@ def test_names_given_as_a_coordinate_are_no_numbers_for_jax():
     assert what_turning_does(sv.Plan(Named(), schedule=sv.Schedule(2, 2)))["rate"] == "at once"
     ds = sv.sweep(Named(), axes={"rate": [0.1, 0.2]}, steps=4, frames=2)
     assert list(ds["cell"].values) == ["a", "b", "c"]
+
+
+def test_what_given_uses_of_controls_and_of_the_problem():
+    class Partly(Ways):
+        def given(self, problem):
+            return {"d": self.in_given * problem["a"], "name": np.array("partly")}
+
+    names, used = into_given(Partly(), {"a": jnp.ones(2), "b": jnp.ones(3)})
+    assert names == {"in_given"} and used == [True, False]
+
+    class ByNumPy(Ways):
+        def given(self, problem):
+            return {"d": np.asarray(problem["a"]).sum()}
+
+    assert into_given(ByNumPy(), {"a": np.ones(2), "b": np.ones(3)}) is None
+
+
+def test_members_with_equal_constants_make_them_once():
+    made = []
+
+    class Counted(sv.System):
+        rate: float = sv.control(0.5, bounds=(0, 1))
+        scale: float = sv.control(1.0, bounds=(0, 10))
+        observables: ClassVar = {"x": sv.Observable("x"), "limit": sv.Observable("limit")}
+
+        def init(self, problem, key):
+            return jax.random.normal(key)
+
+        def begin(self, problem, state):
+            return {"first": state}
+
+        def given(self, problem):
+            made.append(1)
+            return {"limit": 2 * self.scale}
+
+        def step(self, problem, state, key, k):
+            return state * self.rate
+
+        def observe(self, problem, state):
+            return {"x": state}
+
+    ds = sv.sweep(Counted(), axes={"rate": np.linspace(0.1, 0.9, 60).tolist(), "scale": [1.0, 3.0]}, steps=3)
+    np.testing.assert_array_equal(ds["limit"].transpose("rate", "scale"), np.tile([2.0, 6.0], (60, 1)))
+    assert len(made) < 60  # of 120 points; each batch makes its own
