@@ -24,7 +24,7 @@ TOP = {
     "start.py", "tests",
 }  # fmt: skip
 
-EXTRAS = ("cluster", "labs", "peers", "s3", "test")
+EXTRAS = ("cluster", "labs", "notebook", "peers", "s3", "test")
 # Packages that are imported under another name, or only by a library that we call.
 OTHER_NAMES = {"yaml": "pyyaml", "markdown-it": "markdown-it-py", "sklearn": "scikit-learn", "pil": "pillow"}
 USED_BY_LIBRARIES = {
