@@ -365,6 +365,7 @@ def test_the_files_in_the_readme_exist(repository):
         assert (repository / name).exists(), name
 
 
+@pytest.mark.claims
 def test_the_examples_run_one_after_the_other(repository, store_url):
     example = "\n".join(code for code in blocks(repository, "python") if not code.startswith("# my_labs/"))
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=repository, timeout=170)

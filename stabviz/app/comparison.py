@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ class Comparison:
         self._frames: dict[str, ViewFrame] = {}
         self._views: dict[str, View] = {}
         self._made: dict[str, tuple[int, list[Part], str, Theme]] = {}
-        self._answer: tuple[int, list[xr.Dataset], dict[str, View], str] | None = None
+        self._answers: deque[tuple[int, list[xr.Dataset], dict[str, View], str]] = deque()
         self._data: list[xr.Dataset] = []
         self._turn = 0
         self._key: Any = None
@@ -106,8 +107,8 @@ class Comparison:
             self._tell(len(rows) - len(there))
             turn, how = self._turn, dict(self.head.how)
             studio.ask((id(self), "read"), lambda: self._read(turn, there, how))
-        if self._answer is not None:
-            (turn, data, views, note), self._answer = self._answer, None
+        while self._answers:
+            turn, data, views, note = self._answers.popleft()
             if turn == self._turn:
                 self._take(data, views, note)
         self._put()
@@ -154,7 +155,7 @@ class Comparison:
         except Exception as error:  # a lab of one's own
             log.exception("reading runs to compare")
             note, data = f"These runs cannot be compared ({type(error).__name__}: {str(error)[:120]}).", []
-        self._answer = turn, data, views, note
+        self._answers.append((turn, data, views, note))
 
     def _take(self, data: list[xr.Dataset], views: dict[str, View], note: str) -> None:
         again = list(views) == list(self._views)

@@ -425,8 +425,9 @@ class LabPage:
             if not self.scrubber.freeze and self.browser.awake and self.browser.seen:  # seen: the page has arrived there
                 self.stage.show(run)
             self.quiz.answer()
-        self.sweeper.tick()
-        self.bench.tick()
+        if self.browser.seen:  # before that a new figure could overtake the page that it belongs to
+            self.sweeper.tick()
+            self.bench.tick()
         cards = self.evidence.cards(run)
         if cards != self.claims.cards:
             self.claims.cards = cards

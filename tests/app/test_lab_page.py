@@ -309,7 +309,7 @@ def test_theory_data_and_theme(page: Page, url: str, quiet) -> None:
     page.get_by_role("button", name="Change between light and dark").click()
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, pytest.param(1440, marks=pytest.mark.soak)])
 def test_nothing_overflows_and_nothing_jumps(page: Page, url: str, quiet, width) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     open_page(page, url, f"{SGD}&seed={width}")

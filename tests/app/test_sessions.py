@@ -63,7 +63,9 @@ def wait_until(fact, seconds: float = 60, between=lambda: None) -> bool:
     return fact()
 
 
-@pytest.mark.parametrize(("query", "sessions"), [({"lab": "toy", "steps": "400", "frames": "40"}, 4), (SMALL, 2)])
+@pytest.mark.parametrize(
+    ("query", "sessions"), [({"lab": "toy", "steps": "400", "frames": "40"}, 4), pytest.param(SMALL, 2, marks=pytest.mark.soak)]
+)
 def test_closed_sessions_leave_nothing(served, query, sessions):
     """Every page, component and plot of sessions that ran a simulation is gone once they are closed."""
     with ThreadPoolExecutor(1) as outside:  # Bokeh's client starts a loop, and a browser of other tests may keep one in this thread

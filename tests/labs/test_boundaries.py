@@ -73,7 +73,7 @@ def test_the_bound_of_sgd_is_that_of_the_theory():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"inputs": "normal", "init_scale": 0.5},
+        pytest.param({"inputs": "normal", "init_scale": 0.5}, marks=pytest.mark.claims),
         pytest.param({"start": "one-sided"}, marks=pytest.mark.claims),
         pytest.param({"start": "unbalanced", "imbalance": 3.0}, marks=pytest.mark.claims),
         pytest.param({"system": "relu"}, marks=pytest.mark.claims),

@@ -59,6 +59,7 @@ def test_the_quiet_start_is_the_r2_sequence():
     np.testing.assert_allclose(state["v"][:300], 23 * scipy.stats.norm.ppf(u[:, 1]), atol=2e-3)
 
 
+@pytest.mark.claims
 @pytest.mark.parametrize("controls", [SLAB | {"sampling": "random"}, DISC], ids=["slab random", "disc quiet"])
 def test_the_start_is_in_equilibrium(controls):
     simulation = first(**controls, dv=0.0)
@@ -86,6 +87,7 @@ def test_kick_and_steps_against_the_twin(controls, acceleration):
     np.testing.assert_allclose(simulation.state["v"][:500], v, atol=2e-2)
 
 
+@pytest.mark.claims
 def test_a_pulse_against_the_twin():
     start = first(**SLAB, dv=0.0).first.state
     z, v = (np.asarray(start[x], float)[:500] for x in "zv")
@@ -241,12 +243,14 @@ def test_clouds_keep_the_disc_as_hot_as_it_is_or_heat_it():
     assert energy(hot) - start == pytest.approx(800 * 0.6 / 2, rel=0.1)  # dE/dt = D_v / 2
 
 
+@pytest.mark.claims
 def test_clouds_turned_on_live_act():
     ds, _ = ran(300, 3, [Intervention(100, "set", {"D_v": 1000.0})], **SLAB)
     plain, _ = ran(300, 3, **SLAB)
     assert float(ds["a1"][-1, 6]) < 0.9 * float(plain["a1"][-1, 6])
 
 
+@pytest.mark.claims
 def test_a_spread_of_radii_blurs_the_clock_and_own_potentials_mend_it():
     ds, _ = ran(500, 10, **DISC, sigma_Rg=0.3, dv=5.0, t_end=0.5)
     sharp, _ = ran(500, 10, **DISC, dv=5.0, t_end=0.5)

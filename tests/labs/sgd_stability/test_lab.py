@@ -18,25 +18,35 @@ LAB = sv.lab("sgd_stability")
 SIZES = {"diagonal": {"samples": 12, "features": 70}, "relu": {"samples": 12, "features": 12, "width": 8, "teacher": 2}}
 
 
+A, B = SIZES["diagonal"], SIZES["relu"]
+TOUCHES = [sv.Intervention(100, "set", {"learning_rate": 0.1}), sv.Intervention(200, "kick", {"size": 0.1})]
+MADE = {
+    "log": (DiagonalNet(**A, learning_rate=0.05, steps=300), {}),
+    "turned": (DiagonalNet(**A, learning_rate=0.05, steps=300), {"spacing": "linear", "interventions": TOUCHES}),
+    "gd": (DiagonalNet(**A, batch_size=12, sampling="without replacement", learning_rate=0.05, steps=300), {}),
+    "minimum": (DiagonalNet(**A, start="minimum", rate_unit="2/tr", learning_rate=1.5, clip="off", steps=300), {}),
+    "one-sided": (DiagonalNet(**A, start="one-sided", init_scale=0.1, steps=50), {"frames": 10}),
+    "relu": (ReluNet(**B, learning_rate=1e-3, steps=300), {}),
+}
+SLOW = ("one-sided", "gd")
+"""Kinds that take a compilation and show what others show too: under `claims`."""
+
+
+class Runs(dict):
+    """Small runs of each kind, carried out when they are asked for."""
+
+    def __missing__(self, kind):
+        system, more = MADE[kind]
+        self[kind] = sv.simulate(system, **{"frames": 40, **more})
+        return self[kind]
+
+
 @pytest.fixture(scope="module")
 def runs():
-    """Small runs of each kind: logarithmic, linear with a turned rate, full batch, from a minimum, ReLU."""
-    a, b = SIZES["diagonal"], SIZES["relu"]
-    full = {"batch_size": 12, "sampling": "without replacement"}
-    return {
-        "log": sv.simulate(DiagonalNet(**a, learning_rate=0.05, steps=300), frames=40),
-        "turned": sv.simulate(
-            DiagonalNet(**a, learning_rate=0.05, steps=300), frames=40, spacing="linear",
-            interventions=[sv.Intervention(100, "set", {"learning_rate": 0.1}), sv.Intervention(200, "kick", {"size": 0.1})],
-        ),
-        "gd": sv.simulate(DiagonalNet(**a, **full, learning_rate=0.05, steps=300), frames=40),
-        "minimum": sv.simulate(DiagonalNet(**a, start="minimum", rate_unit="2/tr", learning_rate=1.5, clip="off", steps=300), frames=40),
-        "one-sided": sv.simulate(DiagonalNet(**a, start="one-sided", init_scale=0.1, steps=50), frames=10),
-        "relu": sv.simulate(ReluNet(**b, learning_rate=1e-3, steps=300), frames=40),
-    }  # fmt: skip
+    return Runs()
 
 
-KINDS = ("log", "turned", "gd", "minimum", "one-sided", "relu")
+KINDS = [pytest.param(kind, marks=pytest.mark.claims if kind in SLOW else ()) for kind in MADE]
 
 
 def test_names_and_presets():
@@ -56,6 +66,7 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 
 def test_float_controls_do_not_recompile(runs):
+    assert runs["log"].attrs["status"] == "finished"
     before = compiled.count
     other = DiagonalNet(**SIZES["diagonal"], learning_rate=0.01, label_noise=0.1, init_scale=0.5, clip=10.0, signal=2.0, steps=200)
     sv.simulate(other, frames=40)
@@ -108,6 +119,7 @@ def test_views_only_use_the_colours_of_the_page(runs, check_colours):
         check_colours(view, runs["log"])
 
 
+@pytest.mark.claims
 def test_a_lost_run_can_be_drawn():
     ds = sv.simulate(DiagonalNet(samples=20, features=60, clip="off", learning_rate=0.3, steps=400), frames=30, seed=3)
     assert ds.attrs["status"] == "diverged"

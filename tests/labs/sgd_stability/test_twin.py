@@ -24,7 +24,7 @@ WITH, WITHOUT = "with replacement", "without replacement"
 
 def run(system, steps, seed=3):
     """(Dataset with every step, problem, first state, last state)."""
-    dataset, simulation = carry_out(Plan(system, seed=seed, schedule=Schedule(steps, steps)))
+    dataset, simulation = carry_out(Plan(system, seed=seed, schedule=Schedule(steps, steps), asked=None))
     def host(tree):
         return jax.tree.map(np.asarray, tree)
     return dataset, host(simulation.problem), host(simulation.first.state), host(simulation.done.carry.state)
