@@ -11,7 +11,9 @@ export function render({ model, el }) {
   const out = h("output"), note = h("p", { class: "fine note", role: "status" })
   const unit = v => model.unit === "step" ? `step ${count(v)}` : `${model.unit} ${short(v, 4)}`
   const scrub = throttle(moment => change({ moment }), 120)
+  let typing = false, waiting = false // what is being typed is not taken away by an answer to something else
   const draw = () => {
+    if (waiting = typing) return
     const several = model.runs.length > 0
     card.hidden = !several
     if (!several) return void card.replaceChildren()
@@ -22,7 +24,7 @@ export function render({ model, el }) {
     card.replaceChildren(
       h("div", { class: "top" }, h("h2", {}, `${model.runs.length} runs compared`),
         pick("align", [["step", "by step"], ["time", "by physical time"], ["event", "from an event on"]], "Aligned"),
-        mine.align === "event" ? h("label", {}, "Event", h("input", { class: "box", list: "events", value: mine.event, placeholder: "touched, end, loss<0.1", onchange: e => change({ event: e.target.value.trim() }) }), suggestions) : null,
+        mine.align === "event" ? h("label", {}, "Event", h("input", { class: "box", list: "events", value: mine.event, placeholder: "touched, end, loss<0.1", oninput: () => { typing = true }, onchange: e => { typing = false; change({ event: e.target.value.trim() }) }, onblur: () => { typing = false; if (waiting) draw() } }), suggestions) : null,
         model.views.length > 1 ? pick("view", [["", "all views"], ...model.views.map(v => [v.slug, v.title])], "Show") : null,
         h("button", { class: "btn small", type: "button", onclick: () => send("close") }, "End comparison")),
       h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Only what differs"), model.runs.map(r => h("th", { scope: "col" },

@@ -22,7 +22,7 @@ function controlRow(c, id, send, draft, titles = {}) {
   const text = v => c.kind === "bool" || c.kind === "choice" ? String(v) : special(v) ? special(v)[1] : short(v)
   const unit = c.unit !== "1" ? c.unit : "" // a long one would crowd the row: it stands in the explanation
   const live = throttle(value => send("live", { name: c.name, value }), 50)
-  let active = false, value = c.default
+  let active = false, typing = false, value = c.default
   const settle = v => { live.cancel(); draft(c.name, v); send("settled", { name: c.name, value: v }) }
 
   const say = h("div", { class: "say", id: `${id}-say`, hidden: true })
@@ -60,10 +60,11 @@ function controlRow(c, id, send, draft, titles = {}) {
     const box = h("input", {
       class: "box", type: "text", inputmode: "decimal", autocomplete: "off", title: unit || null, spellcheck: "false", "aria-labelledby": `${id}-n`, "aria-describedby": `${id}-say`,
       onfocus: () => { box.value = special(value) ? special(value)[1] : String(value); box.select() },
-      onblur: () => { if (!error) box.value = text(value) },
-      onchange: () => settle(box.value.trim().replace("−", "-").replace(/^∞$/, "inf")),
+      oninput: () => { typing = true },
+      onblur: () => { typing = false; if (!error) box.value = text(value) },
+      onchange: () => { typing = false; settle(box.value.trim().replace("−", "-").replace(/^∞$/, "inf")) },
       onkeydown: e => {
-        if (e.key === "Escape") { box.value = text(value); box.blur() }
+        if (e.key === "Escape") { typing = false; box.value = text(value); box.blur() }
         if (scale && (e.key === "ArrowUp" || e.key === "ArrowDown")) { e.preventDefault(); nudge(e.key === "ArrowUp" ? 1 : -1) }
       },
     })
@@ -94,7 +95,8 @@ function controlRow(c, id, send, draft, titles = {}) {
       also.forEach((b, i) => b.setAttribute("aria-pressed", c.also[i][0] === v))
       if (range) { range.value = special(v) ? (v > c.bounds[1] ? scale.n : 0) : scale.at(v) }
       paint()
-      if (box.getRootNode().activeElement !== box || !error) box.value = text(v)
+      // What is being typed is not overwritten by an answer to something else.
+      if (!typing && (box.getRootNode().activeElement !== box || !error)) box.value = text(v)
     }
   }
   el.append(say)
