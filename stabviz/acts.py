@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,14 +14,23 @@ from .system import HostSystem, System, controls, watches
 METHODS = ("problem", "init", "begin", "given", "step", "observe", "stop")
 
 
-def _used(f: Any, system: System) -> set[str]:
-    """Names of the traced controls that the output of `f(system)` depends on (dead code is left out)."""
+def _enters(f: Any, *args: Any) -> list[bool]:
+    """For each leaf of the arguments, whether the output of `f` depends on it (dead code is left out)."""
     from jax.interpreters import partial_eval
 
+    closed = jax.make_jaxpr(f)(*args)
+    return list(partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1])
+
+
+def _names(system: System, used: Sequence[bool]) -> set[str]:
+    """The traced controls of the System whose leaves are used."""
     paths = [jax.tree_util.keystr(path).lstrip(".") for path, _ in jax.tree_util.tree_leaves_with_path(system)]
-    closed = jax.make_jaxpr(f)(system)
-    _, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return {path for path, flag in zip(paths, used, strict=True) if flag}
+
+
+def _used(f: Any, system: System) -> set[str]:
+    """Names of the traced controls that the output of `f(system)` depends on."""
+    return _names(system, _enters(f, system))
 
 
 _found: dict[Any, frozenset[str]] = {}
@@ -30,12 +39,11 @@ KEPT = 256
 
 def into_problem(system: System, needed: Mapping[str, Any] | None = None) -> frozenset[str]:
     """The traced controls that `problem` uses. Found once for each choice of static ones: a sweep asks for every batch."""
-    every = frozenset(n for n, spec in controls(system).items() if not spec.static)
     if isinstance(system, HostSystem):
         return frozenset(controls(system))
     # Where it cannot be traced on its own (host work, other runs' states), every control may enter it.
     if getattr(type(system).problem, "_stabviz_host", False) or set(system.needs) != set(needed or {}):
-        return every
+        return frozenset(n for n, spec in controls(system).items() if not spec.static)
     known = jax.tree.structure(system), frozenset(needed or {})
     if known not in _found:
         bits = dict(system.precision)
@@ -50,19 +58,15 @@ def into_problem(system: System, needed: Mapping[str, Any] | None = None) -> fro
 
 def into_given(system: System, problem: Any) -> tuple[set[str], list[bool]] | None:
     """The traced controls that `given` uses, and whether it uses each leaf of the problem; None where it cannot be traced."""
-    from jax.interpreters import partial_eval
-
     def numbers(s: System, p: Any) -> Any:
         return [x for x in s.given(p).values() if not _is_text(x)]
 
-    leaves = jax.tree_util.tree_leaves_with_path(system)
+    count = len(jax.tree.leaves(system))
     try:
-        closed = jax.make_jaxpr(numbers)(system, problem)
+        used = _enters(numbers, system, problem)
     except (TypeError, jax.errors.JAXTypeError):  # work of NumPy on the problem
         return None
-    _, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
-    names = {jax.tree_util.keystr(path).lstrip(".") for (path, _), flag in zip(leaves, used, strict=False) if flag}
-    return names, list(used[len(leaves):])
+    return _names(system, used[:count]), used[count:]
 
 
 def _is_text(x: Any) -> bool:

@@ -106,6 +106,13 @@ class Judged(NamedTuple):
     verdict: Verdict
 
     @property
+    def mark(self) -> str:
+        """`holds`, `fails` or `open`; `shown` where no verdict is asked for and there is something to show."""
+        if self.claim.kind == "shown" and self.verdict.holds is None and self.verdict.measured:
+            return "shown"
+        return {True: "holds", False: "fails", None: "open"}[self.verdict.holds]
+
+    @property
     def statement(self) -> str:
         """What is claimed."""
         return self.claim.statement
@@ -159,6 +166,20 @@ class Claim:
     study: Study | str | Mapping[str, Study] | None = None
     on_run: bool = False
     source: str = ""
+
+    @property
+    def studies(self) -> dict[str, Study]:
+        """What decides it, by name ("" for a single study); a preset's name stands for one run of it."""
+        from .studies import Study
+
+        given = self.study if isinstance(self.study, Mapping) else {} if self.study is None else {"": self.study}
+        return {name: Study(preset=study) if isinstance(study, str) else study for name, study in given.items()}
+
+    def decided_by(self, datasets: Mapping[str, Any]) -> Verdict:
+        """The verdict on the Datasets of its studies, by their names."""
+        if not datasets:
+            return Verdict(None, reason="nothing decides it")
+        return self.weigh(datasets[""]) if "" in datasets else self.weigh(**datasets)
 
     def judge(self, dataset: Any) -> Verdict:
         """The verdict on one run's Dataset, or an open one that says what is needed."""
@@ -389,17 +410,13 @@ class Lab:
     def evidence(self, claim: str | Claim, scheduler: Scheduler | None = None, store: Any = None) -> dict[str, StudyRun]:
         """Start what decides a claim: its studies by name ("" for a single one)."""
         claim = self.claim(claim) if isinstance(claim, str) else claim
-        studies = claim.study if isinstance(claim.study, Mapping) else {} if claim.study is None else {"": claim.study}
-        return {name: self.study(study, scheduler, store) for name, study in studies.items()}
+        return {name: self.study(study, scheduler, store) for name, study in claim.studies.items()}
 
     def verdict(self, claim: str | Claim, evidence: Mapping[str, StudyRun] | None = None, **where: Any) -> Verdict:
         """Carry out what decides a claim (or take `evidence` that is there), and decide it."""
         claim = self.claim(claim) if isinstance(claim, str) else claim
         evidence = self.evidence(claim, **where) if evidence is None else evidence
-        datasets = {name: job.wait().dataset for name, job in evidence.items()}
-        if not datasets:
-            return Verdict(None, reason="nothing decides it")
-        return claim.weigh(datasets[""]) if "" in datasets else claim.weigh(**datasets)
+        return claim.decided_by({name: job.wait().dataset for name, job in evidence.items()})
 
     def panel(self, preset: str | None = None, **options: Any) -> Any:
         """The lab's page, live in a notebook, with a preset and controls as `run` takes them."""

@@ -250,7 +250,7 @@ class StudyRun(Job):
             if attrs.get("status") != "finished":
                 return False
             self._before = float(attrs.get("seconds", 0.0))
-            self._stored = Table.opened(store.open(self.id).load(), self.study)
+            self._stored = Table.opened(store.open(self.id).load(), self.study.labels())
         except StoreError as error:
             self._notice = str(error)
             return False

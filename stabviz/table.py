@@ -172,7 +172,7 @@ class Table:
 
     def dataset(self, study: Study, status: str) -> xr.Dataset:
         """The study's Dataset with the axes as dims."""
-        return self.opened(self.flat(status), study)
+        return self.opened(self.flat(status), study.labels())
 
     def flat(self, status: str) -> xr.Dataset:
         """All there is so far, with the dim `case` in the order of the batches."""
@@ -182,9 +182,8 @@ class Table:
         return xr.Dataset(self.variables, {**self.coords, **fixed}, attrs)
 
     @staticmethod
-    def opened(flat: xr.Dataset, study: Study) -> xr.Dataset:
-        """A stored or live table with its cases spread over the axes of the study."""
-        labels = study.labels()
+    def opened(flat: xr.Dataset, labels: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+        """A stored or live table with its cases spread over the axes of its study, each with its labels."""
         shape = tuple(len(v) for v in labels.values())
         place = np.argsort(flat["order"].values)
         variables: dict[str, Any] = {}

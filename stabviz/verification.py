@@ -47,9 +47,7 @@ class Unit(NamedTuple):
 
 def studies_of(claim: Claim, seed: int = 0) -> dict[str, Study]:
     """The studies that decide a claim for a seed, by name ("" for a single one). A claim on any run is judged on the lab's default one."""
-    given = claim.study if isinstance(claim.study, Mapping) else {"": claim.study}
-    named = {name: Study(preset=study) if isinstance(study, str) else study for name, study in given.items() if study is not None}
-    return {name: dataclasses.replace(study, repeat=study.repeat + seed) for name, study in named.items()}
+    return {name: dataclasses.replace(study, repeat=study.repeat + seed) for name, study in claim.studies.items()}
 
 
 def trial(lab: Lab, claim: Claim, seed: int, scheduler: Scheduler, say: Say = lambda text: None) -> Trial:
@@ -67,7 +65,7 @@ def trial(lab: Lab, claim: Claim, seed: int, scheduler: Scheduler, say: Say = la
                 _follow(job, say)
                 seconds.append(job.seconds)
                 datasets[name] = job.dataset
-            verdict = claim.weigh(datasets[""]) if "" in datasets else claim.weigh(**datasets)
+            verdict = claim.decided_by(datasets)
         elif claim.on_run:
             chosen = lab.plan()
             run = scheduler.submit(chosen.replace(seed=chosen.seed + seed), lab=lab)
@@ -76,7 +74,7 @@ def trial(lab: Lab, claim: Claim, seed: int, scheduler: Scheduler, say: Say = la
             seconds.append(None if run.replayed else time.monotonic() - begun)
             verdict = claim.judge(run.dataset)
         else:
-            verdict = Verdict(None, reason="nothing decides it")
+            verdict = claim.decided_by({})
     except Exception as error:
         return Trial(seed, error=sentence(error), seconds=total(seconds), studies=tuple(names))
     return judged(seed, verdict, total(seconds), names)

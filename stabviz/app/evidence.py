@@ -9,7 +9,7 @@ from stabviz.app.live import studio, verdicts
 from stabviz.app.scores import current
 from stabviz.control import ControlError
 from stabviz.job import RunError
-from stabviz.lab import Claim, Lab, Verdict
+from stabviz.lab import Claim, Judged, Lab, Verdict
 
 if TYPE_CHECKING:
     from stabviz.app.lab_page import LabPage
@@ -73,11 +73,7 @@ class Evidence:
             return card(claim.slug, claim.statement, "open", reason=self._errors[claim.slug], action=action, **common)
         if verdict is None:
             return card(claim.slug, claim.statement, "open", reason="" if action else "press Run", action=action, **common)
-        mark: Any = (
-            "shown"
-            if claim.kind == "shown" and verdict.holds is None and verdict.measured
-            else {True: "holds", False: "fails", None: "open"}[verdict.holds]
-        )
+        mark: Any = Judged(claim, verdict).mark
         return card(claim.slug, claim.statement, mark, measured=verdict.measured, reason=verdict.reason, action=action, **common)
 
     def _decide(self, claim: Claim, jobs: dict[str, Any]) -> Verdict | None:

@@ -91,9 +91,7 @@ def default(lab: Lab, preset: str = "", system: str | None = None, seed: int = 0
 
 def deciding(lab: Lab, claim: str) -> State | None:
     """The state that shows what decides a claim: its first case, or None where nothing of its own does."""
-    from stabviz.verification import studies_of
-
-    for study in studies_of(lab.claim(claim)).values():
+    for study in lab.claim(claim).studies.values():
         return dataclasses.replace(of_plan(study.plans(lab)[0]), preset=study.preset or "", claim=claim, keys=())
     return None
 

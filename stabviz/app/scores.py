@@ -13,14 +13,14 @@ import panel as pn
 
 from stabviz import scoreboard
 from stabviz.app import shell, theme
-from stabviz.app.components.claims import KINDS
+from stabviz.app.components.claims import KINDS, PATHS
 from stabviz.app.text import inline, plain
 from stabviz.lab import WINGS, labs
 from stabviz.scoreboard import ERROR, FAILS, HOLDS, MIXED, OPEN, SHOWN, VERDICTS, Board, Row
 
 MARKS = {
-    HOLDS: ("holds", "M2 6.5l3 3 5-6"), MIXED: ("mixed", "M2 7.5c2.5-5 5.5 2 8-3"), FAILS: ("fails", "M2.5 2.5l7 7m0-7l-7 7"),
-    OPEN: ("open", "M6 1.5a4.5 4.5 0 1 0 .01 0z"), ERROR: ("fails", "M6 2v5m0 3v.01"), SHOWN: ("open", "M2 6h8"),
+    HOLDS: ("holds", PATHS["holds"]), MIXED: ("mixed", "M2 7.5c2.5-5 5.5 2 8-3"), FAILS: ("fails", PATHS["fails"]),
+    OPEN: ("open", PATHS["open"]), ERROR: ("fails", "M6 2v5m0 3v.01"), SHOWN: ("open", PATHS["shown"]),
 }  # fmt: skip
 WORDS = {
     HOLDS: "holds", MIXED: "holds in part", FAILS: "does not hold", OPEN: "open", ERROR: "could not be judged", SHOWN: "shown only",

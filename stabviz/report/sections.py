@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from stabviz.app.components.claims import KINDS
+from stabviz.app.components.claims import KINDS, PATHS
 from stabviz.app.text import inline, symbol, theory_html
 from stabviz.citing import citations
 from stabviz.lab import Judged
@@ -15,12 +15,7 @@ from stabviz.report.pictures import Picture
 from stabviz.report.subject import Subject, differences
 from stabviz.system import controls
 
-MARKS = {
-    "holds": ("M2 6.5l3 3 5-6", "holds"),
-    "fails": ("M2.5 2.5l7 7m0-7l-7 7", "does not hold"),
-    "open": ("M6 1.5a4.5 4.5 0 1 0 .01 0z", "open"),
-    "shown": ("M2 6h8", "shown only"),
-}
+WORDS = {"holds": "holds", "fails": "does not hold", "open": "open", "shown": "shown only"}
 
 
 def section(slug: str, title: str, body: str, more: str = "") -> str:
@@ -47,11 +42,9 @@ def claims(judged: Sequence[Judged]) -> str:
 
 def _claim(judged: Judged) -> str:
     claim, verdict = judged
-    shown = claim.kind == "shown" and verdict.holds is None and verdict.measured
-    mark = "shown" if shown else {True: "holds", False: "fails", None: "open"}[verdict.holds]
-    path, name = MARKS[mark]
-    drawn = f'<svg viewBox="0 0 12 12" aria-hidden="true"><path d="{path}"/></svg>'
-    icon = f'<span class="m {mark}" role="img" aria-label="{name}">{drawn}</span>'
+    mark = judged.mark
+    drawn = f'<svg viewBox="0 0 12 12" aria-hidden="true"><path d="{PATHS[mark]}"/></svg>'
+    icon = f'<span class="m {mark}" role="img" aria-label="{WORDS[mark]}">{drawn}</span>'
     kind = KINDS.get(claim.kind, "")
     about = f' <span class="kind">{kind}</span>' if kind else ""
     pairs = [("paper", claim.expected), ("here", verdict.measured)]

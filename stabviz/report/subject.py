@@ -141,17 +141,17 @@ def stored_verdict(of: Lab, claim: Any, store: Store | None) -> Verdict | None:
     """The verdict of the studies that decide a claim, if the store has them all, finished."""
     if store is None or claim.study is None or isinstance(claim.study, str):
         return None
-    studies = dict(claim.study) if isinstance(claim.study, Mapping) else {"": claim.study}
     datasets = {}
     try:
-        for name, study in studies.items():
+        for name, study in claim.studies.items():
             run_id = StudyRun(study, of, None).id  # type: ignore[arg-type]  # it is only asked for its name
             if not store.exists(run_id) or store.info(run_id).attrs.get("status") != "finished":
                 return None
-            datasets[name] = Table.opened(store.open(run_id).load(), study)
+            datasets[name] = Table.opened(store.open(run_id).load(), study.labels())
     except (StoreError, ImportError):
         return None
-    return claim.weigh(datasets[""]) if "" in datasets else claim.weigh(**datasets)
+    verdict: Verdict = claim.decided_by(datasets)
+    return verdict
 
 
 def differences(subjects: list[Subject]) -> dict[str, list[str]]:

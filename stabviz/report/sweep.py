@@ -14,7 +14,7 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from stabviz.app import sweep_map
+from stabviz.app import sweep_link, sweep_map
 from stabviz.app.text import inline
 from stabviz.colors import COLORS, ramp
 from stabviz.generic_views import LOST
@@ -29,9 +29,10 @@ from stabviz.reproduce import changed
 from stabviz.store import Store
 from stabviz.study_run import StudyRun
 from stabviz.system import controls
+from stabviz.table import Table
 from stabviz.view import View
 
-HOW = {"last": "at the end", "max": "its largest value", "min": "its smallest value"}
+HOW = {name: words for name, words in sweep_link.HOW.items() if name != "ended"}
 MOST_CELLS = 500
 """Rows of the table; the map has all of them."""
 
@@ -69,8 +70,8 @@ class Sweep:
         if not sizes or int(flat.sizes.get("case", 0)) < int(np.prod(list(sizes.values()))):
             raise RunError(f"sweep {study_id} is not complete: carry it out to its end to report it from the store.")
         found = lab(str(attrs["lab"]))
-        spread = _spread(flat, sizes)
         labels = json.loads(str(attrs.get("labels", "{}")))
+        spread = Table.opened(flat, {name: labels.get(name) or range(n) for name, n in sizes.items()}).assign_attrs(attrs)
         axes = {name: labels.get(name) or _values(spread, name, n) for name, n in sizes.items()}
         record = json.loads(str(attrs.get("plan", "{}")))
         plan = from_record(record, found.system_class(record["system"])) if record else None
@@ -101,22 +102,6 @@ class Sweep:
         return f"{spec.label} [{spec.unit}]" if spec.unit not in ("", "1") else spec.label or axis
 
 
-def _spread(flat: xr.Dataset, sizes: dict[str, int]) -> xr.Dataset:
-    """A stored table with its cells spread over the axes."""
-    place, shape = np.argsort(flat["order"].values), tuple(sizes.values())
-    statuses = json.loads(str(flat.attrs.get("statuses", "[]")))
-    variables: dict[str, Any] = {}
-    for name, v in flat.variables.items():
-        if v.dims[:1] != ("case",) or name in ("order", "recorded_step"):
-            continue
-        values = v.values[place]
-        if name == "status_code":
-            name, values = "status", np.array([statuses[c] for c in values])
-        variables[str(name)] = xr.Variable((*sizes, *v.dims[1:]), values.reshape(*shape, *values.shape[1:]), v.attrs)
-    runs = np.array(json.loads(str(flat.attrs["runs"])))[place].reshape(shape)
-    return xr.Dataset({**variables, "run": xr.Variable(tuple(sizes), runs)}, attrs=flat.attrs)
-
-
 def _values(dataset: xr.Dataset, axis: str, count: int) -> list[Any]:
     """The values of an axis of a control; numbers from 0 where the store does not have them."""
     if f"control_{axis}" not in dataset:
@@ -142,8 +127,7 @@ class _Map:
         sweep = self.sweep
         if sweep.plan is None or len(self.names) < 2:
             return []
-        known = [b for b in getattr(sweep.lab, "boundaries", ()) if b.systems is None or sweep.plan.name in b.systems]
-        swept = [b for b in known if set(b.uses) & set(self.names)]
+        swept = [b for b in sweep.lab.boundaries if b.suits(sweep.plan.name, self.names)]
         lines: list[dict[str, Any]] = sweep_map.lines(swept, sweep.plan.controls, sweep.axes)["lines"]
         return lines
 
@@ -226,7 +210,7 @@ class _Map:
         said = f"{what[:1].upper()}{what[1:]}: " + (span if np.isfinite(low) else "nowhere a number") + f", in {z.size:,} cells"
         said += f"; crossed out: {gone:,} where a run was lost" if gone else "; no run was lost"
         other = [n for n in self.sweep.axes if n not in self.names]
-        said += f"; the median over {' and '.join(other)}{', the band holds the middle half' * (len(self.names) == 1)}" if other else ""
+        said += f"; the median over {' and '.join(other)}{', the band holds 68 %' * (len(self.names) == 1)}" if other else ""
         return said + "".join(f"; dashed: {line['title']}" for line in self.lines) + "."
 
 

@@ -11,6 +11,7 @@ import weakref
 import holoviews as hv
 import panel as pn
 import pytest
+from arrival import READY
 from playwright.sync_api import expect
 
 from stabviz.app import figures
@@ -21,7 +22,6 @@ from stabviz.control import Control
 
 hv.extension("bokeh")
 
-READY = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle && document.documentElement.dataset.hears"
 AXIS = "() => [...Bokeh.documents[0]._all_models.values()].find(m => m.type == 'Figure').below[0].major_label_text_color"
 
 

@@ -7,10 +7,9 @@ import time
 import zlib
 
 import pytest
+from arrival import IDLE, READY
 from playwright.sync_api import Page, expect
 
-IDLE = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle"
-READY = f"{IDLE} && document.documentElement.dataset.hears"
 TOY = "?lab=toy&rate=0.999&steps=40000&frames=4000"
 SHORT = "?lab=toy&rate=0.9&steps=50&frames=10"
 SGD = "?lab=sgd_stability&samples=40&features=60&sparsity=2&steps=3000&frames=60"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from arrival import READY
 from playwright.sync_api import Page, expect
 
 from stabviz.app import lesson, link, sheet
-
-READY = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle && document.documentElement.dataset.hears"
 
 
 def test_a_link_says_what_is_left_out_and_what_stays(toy) -> None:

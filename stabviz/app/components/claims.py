@@ -21,6 +21,10 @@ from stabviz.app.components.base import Component, module
 from stabviz.app.text import inline
 
 Mark = Literal["holds", "fails", "open", "running", "shown"]
+PATHS = {
+    "holds": "M2 6.5l3 3 5-6", "fails": "M2.5 2.5l7 7m0-7l-7 7", "open": "M6 1.5a4.5 4.5 0 1 0 .01 0z", "shown": "M2 6h8",
+}  # fmt: skip
+"""Lines of the marks, in a box of 12 by 12: for pages that are plain HTML."""
 KINDS = {"derived": "derived", "control": "must fail", "shown": "shown only"}
 
 

@@ -107,7 +107,7 @@ class Training(System):
         return {"held_out": held, "rate_now": self.rate(state["k"])}
 
     def given(self, problem: dict[str, Any]) -> dict[str, Any]:
-                return {"system_name": np.array(self.flow_name), "network_name": np.array(networks.NAMES[self.network])}
+        return {"system_name": np.array(self.flow_name), "network_name": np.array(networks.NAMES[self.network])}
 
     def phase(self, problem: dict[str, Any], state: dict[str, Any]) -> Any:
         """The weights."""

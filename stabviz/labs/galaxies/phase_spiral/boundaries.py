@@ -11,6 +11,7 @@ import numpy as np
 from stabviz.boundary import Boundary
 
 from .potentials import KM
+from .tables import quadrature
 
 Controls = Mapping[str, Any]
 
@@ -18,8 +19,7 @@ Controls = Mapping[str, Any]
 @cache
 def slab() -> tuple[float, float]:
     """Omega and J dOmega/dJ at the action J = h sigma, in units of sigma/h: all slabs are one. By quadrature over orbits."""
-    psi, weight = np.polynomial.legendre.leggauss(96)
-    psi, weight = np.pi / 4 * (psi + 1), np.pi / 4 * weight
+    psi, weight = quadrature()
     top = np.linspace(0.8, 1.8, 401)[:, None]  # turning points z_m / h
     phi = lambda z: 2 * np.log(np.cosh(z))  # noqa: E731
     v = np.sqrt(2 * (phi(top) - phi(top * np.sin(psi))))
