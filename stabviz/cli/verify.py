@@ -53,7 +53,8 @@ def verify(args: argparse.Namespace) -> int:
     board, place = board.place(machine(labs.values()))
     where, interrupted = scoreboard.own_path() if args.output is None else args.output, False
     say = lambda text: print(printable(text), file=sys.stderr, flush=True)  # noqa: E731
-    order = {slug: [c.slug for c in found.claims] for slug, found in all_labs().items() if slug in chosen}
+    order = {slug: [c.slug for c in found.claims] if slug in chosen else [r.claim for r in board.of(slug)]
+             for slug, found in all_labs().items()}  # fmt: skip
     try:
         scoreboard.save(board, args.output)  # what cannot be written is told before hours are spent
         with _ended_as_by_ctrl_c():
