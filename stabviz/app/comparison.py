@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections import deque
@@ -105,8 +106,7 @@ class Comparison:
         if key != self._key and (self._key is None or time.monotonic() - self._last > REDRAW_SECONDS):
             self._key, self._rows, self._last = key, there, time.monotonic()
             self._tell(len(rows) - len(there))
-            turn, how = self._turn, dict(self.head.how)
-            studio.ask((id(self), "read"), lambda: self._read(turn, there, how))
+            studio.ask((id(self), "read"), functools.partial(self._read, self._turn, there, dict(self.head.how)))
         while self._answers:
             turn, data, views, note = self._answers.popleft()
             if turn == self._turn:
@@ -193,7 +193,7 @@ class Comparison:
     def _ask(self, view: View) -> None:
         turn, data, how, moments = self._turn, self._data, dict(self.head.how), list(self.head.moments)
         theme = figures.theme_of(pn.state.curdoc)
-        studio.ask((id(self), view.slug), lambda: self._draw(turn, view, data, how, moments, theme))
+        studio.ask((id(self), view.slug), functools.partial(self._draw, turn, view, data, how, moments, theme))
 
     def _draw(self, turn: int, view: View, data: list[xr.Dataset], how: dict[str, Any], moments: list[float], theme: Theme) -> None:
         """In the studio's thread."""
