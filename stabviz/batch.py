@@ -14,7 +14,7 @@ import numpy as np
 
 from . import engine
 from .acts import into_given, into_problem
-from .engine import Carry, compiled
+from .engine import CHUNKS, Carry, compiled
 from .plan import Intervention, Plan
 from .simulation import Chunk, Pending, Place, Simulation
 from .system import System, with_controls
@@ -118,7 +118,7 @@ class Batch(Simulation):
         if all(a is None for a in jax.tree.leaves(axes, is_leaf=lambda a: a is None)):
             return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), single.state)
         f = jax.vmap(lambda s, p, k: s.init(p, k), in_axes=axes, axis_size=count)
-        made = compiled.get(f"init*{_static(axes)}", f, *args)(*args)
+        made = compiled.make(f"init*{_static(axes)}", f, *args, times=CHUNKS)
         return engine.cast(made, self.bits)
 
     def _first_references(self, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -126,9 +126,8 @@ class Batch(Simulation):
             return {}, {}
         axes = (self._axes, self._base_axes, 0)
         args = (self.system, self.base, state)
-        made = compiled.get(
-            f"begin*{_static(axes)}", jax.vmap(lambda s, p, x: s.begin(p, x), in_axes=axes, axis_size=len(self.plans)), *args
-        )(*args)
+        begin = jax.vmap(lambda s, p, x: s.begin(p, x), in_axes=axes, axis_size=len(self.plans))
+        made = compiled.make(f"begin*{_static(axes)}", begin, *args)
         return made, jax.tree.map(lambda _: 0, made)
 
     def given_each(self, name: str) -> np.ndarray | None:

@@ -19,12 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from . import memory
 from .devices import cut
 from .system import HostSystem, Observable, System
 
 CAPACITY = 64
 """Frames that one compiled call can hold."""
 CAPACITY_BYTES = 32e6
+CHUNKS = 4
+"""States that are there at a time: the first one, the last collected one, that of the chunk that is taken and of the one ahead."""
 ENDED = "ended code"
 """Name of the column that tells, in a batch, which members had ended at a frame."""
 
@@ -251,6 +254,7 @@ def first_carry(system: System, problem: Any, state: Any, key: Any) -> Carry:
     if str(jax.tree.structure(state)) != str(jax.tree.structure(new)):
         odd = f"{type(state).__name__} became {type(new).__name__}" if type(state) is not type(new) else "its parts are of other types"
         raise ContractError(f"{type(system).__name__}.step must return a state like the one it got: {odd}.")
+    memory.check(CHUNKS * memory.nbytes(aux), system)
     return Carry(state, aux_start(system, aux), jnp.int32(0), jnp.int32(0))
 
 
@@ -270,8 +274,8 @@ class Program:
 
     _alone = threading.Lock()
 
-    def __init__(self, run: Callable[..., Any], lapack: bool, shared: bool = False):
-        self._run, self.lapack, self._shared = run, lapack, shared
+    def __init__(self, run: Callable[..., Any], lapack: bool, shared: bool = False, size: float = 0):
+        self._run, self.lapack, self._shared, self.size = run, lapack, shared, size
         self._blas = ThreadpoolController().select(user_api="blas") if lapack else None
 
     def __call__(self, *args: Any) -> Any:
@@ -280,6 +284,12 @@ class Program:
             return self._run(*args)
         with self._alone, contextlib.nullcontext() if self._blas is None else self._blas.limit(limits=1):
             return jax.block_until_ready(self._run(*args))
+
+
+def _needs(run: Any) -> float:
+    """Bytes that a compiled program takes while it runs, beside its arguments."""
+    found = run.memory_analysis()
+    return 0 if found is None else found.temp_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
 
 
 class Compiled:
@@ -294,8 +304,12 @@ class Compiled:
         self.count = 0
         """How many programs were compiled so far."""
 
-    def get(self, name: str, f: Callable[..., Any], *args: Any, **static: Any) -> Any:
-        """The program of `f(*args, **static)` for arguments of these shapes; compiled if it is new."""
+    def get(self, name: str, f: Callable[..., Any], *args: Any, times: int = 1, **static: Any) -> Any:
+        """The program of `f(*args, **static)` for arguments of these shapes; compiled if it is new. `times`: see `make`.
+
+        Raises:
+            TooLarge: there is no room for what it would make.
+        """
         key = self.key(name, *args, **static)
         with self._lock:
             if key in self._programs:
@@ -306,9 +320,13 @@ class Compiled:
             with self._lock:
                 if key in self._programs:
                     return self._programs[key]
-            lowered = jax.jit(functools.partial(f, **static)).lower(*args)
+            traced = jax.jit(functools.partial(f, **static)).trace(*args)
+            memory.check_traced(traced, args[0], times)
+            lowered = traced.lower()
             shared = any(cut(x) is not None for x in jax.tree.leaves(args))
-            program = Program(lowered.compile(), "lapack" in lowered.as_text(), shared)
+            run = lowered.compile()
+            program = Program(run, "lapack" in lowered.as_text(), shared, _needs(run))
+            memory.check(program.size, args[0])
             with self._lock:
                 self.count += 1
                 self._programs[key] = program
@@ -316,6 +334,12 @@ class Compiled:
                 while len(self._programs) > self._size:
                     self._programs.popitem(last=False)
             return program
+
+    def make(self, name: str, f: Callable[..., Any], *args: Any, times: int = 1) -> Any:
+        """What `f(*args)` returns, if there is room for it (so many `times`)."""
+        program = self.get(name, f, *args, times=times)
+        memory.check(program.size, args[0])
+        return program(*args)
 
     def shapes(self, name: str, f: Callable[..., Any], *args: Any, **static: Any) -> Any:
         """What `f(*args, **static)` returns for arguments of these shapes, as shapes; traced once and remembered."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .control import ControlError
 from .engine import ContractError
-from .record import TooLarge
+from .memory import TooLarge
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler

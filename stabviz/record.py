@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from .engine import ContractError
+from .memory import TooLarge
 from .plan import Plan
 from .system import RESERVED_DIMS, Observable, watches
 
@@ -21,10 +22,6 @@ MOST_BYTES = 4e9
 """A run that would record more than this is refused with a sentence."""
 
 PACKAGES = ("stabviz", "jax", "jaxlib", "equinox", "numpy", "xarray")
-
-
-class TooLarge(ValueError):
-    """A run would record more than fits; the message says what to lower."""
 
 
 @functools.cache

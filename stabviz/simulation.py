@@ -5,6 +5,7 @@ No threads and no files here: `Run` drives a `Simulation`, `simulate` is the blo
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Mapping, Sequence
@@ -14,14 +15,17 @@ import jax
 import numpy as np
 import xarray as xr
 
-from . import engine, record
+from . import engine, memory, record
 from .acts import into_problem
 from .cache import use_compile_cache
 from .chunks import CHUNK_SECONDS, Checkpoint, Chunk, Cost, Pending, Place
 from .devices import Population
-from .engine import Carry, ContractError, compiled
+from .engine import CHUNKS, Carry, ContractError, compiled
 from .plan import Intervention, Plan
 from .system import HostSystem, System, Watch, watches, with_controls
+
+HUGE = 10**6
+"""A size from which on the constants of a run are asked for theirs before they are made."""
 
 
 class Simulation:
@@ -75,6 +79,7 @@ class Simulation:
             self.system = self._cast(self.plan.system)
             state = self._init() if self.start is None else self._forked(self.start)
             state = state if self.hosted else engine.cast(jax.tree.map(jax.numpy.asarray, state), self.bits)
+            memory.check(memory.nbytes(self.base) + CHUNKS * memory.nbytes(state), self.plan.system)
             self.references = self._begin(state)
             problem = self._with_references(self.base)
             if self.hosted:
@@ -84,6 +89,7 @@ class Simulation:
                 self.first = engine.first_carry(self.system, problem, state, self.keys["noise"])
             self.stops = engine.stop_names(self.system, problem, state)
         self.template, self.grows, self.watched = self._layout()
+        memory.check(self.bytes, self.plan.system, lower="record fewer frames" if 2 * self.record_bytes > self.bytes else "")
         self._reset()
 
     def _reset(self) -> None:
@@ -111,7 +117,7 @@ class Simulation:
                 key = engine.keys({n: self.plan.key_seed(n) for n in ("problem", "init", "noise")})["problem"]
                 wide = engine.cast(system, self.problem_bits)
                 needed = jax.tree.map(jax.numpy.asarray, self.needed)
-                made = compiled.get("problem", lambda s, k, n: s.problem(k, **n), wide, key, needed)(wide, key, needed)
+                made = compiled.make("problem", lambda s, k, n: s.problem(k, **n), wide, key, needed)
         with engine.precision(self.bits):
             return jax.tree.map(jax.numpy.asarray, engine.cast(made, self.bits))
 
@@ -119,7 +125,7 @@ class Simulation:
         if self.hosted:
             return self.plan.system.init(self.base, engine.host_generator(self.plan.key_seed("init"), 1))  # type: ignore[arg-type]
         args = (self.system, self.base, self.keys["init"])
-        return compiled.get("init", lambda s, p, k: s.init(p, k), *args)(*args)
+        return compiled.make("init", lambda s, p, k: s.init(p, k), *args, times=CHUNKS)
 
     def _forked(self, start: Any) -> Any:
         """The state that it starts from, which must be like the System's own."""
@@ -143,7 +149,7 @@ class Simulation:
             made = self.system.begin(self.base, state)
         else:
             args = (self.system, self.base, state)
-            made = compiled.get("begin", lambda s, p, x: s.begin(p, x), *args)(*args)
+            made = compiled.make("begin", lambda s, p, x: s.begin(p, x), *args)
         if made and not isinstance(self.base, dict | None):
             raise ContractError(f"{type(self.system).__name__}.problem must return a dict, because begin adds to it.")
         return made
@@ -177,12 +183,27 @@ class Simulation:
             if plan.asked is None:
                 watched = {m: w for m, w in watched.items() if set(shapes[m]) & set(keep or ())}
                 shapes = {m: shapes[m] for m in watched}
-            given = {n: np.asarray(x) for n, x in system.given(problem).items()}
+            given = {n: np.asarray(x) for n, x in self._given_of(system, problem).items()}
         self.seen_at_start = {name for method, watch in watched.items() if watch.at == "start" for name in shapes[method]}
         whole = record.template(plan, seen, shapes, given, self.bits)
         grows = ("step", *(w.dim for w in watched.values() if w.dim is not None))
         self.frame_bytes = sum(whole[n].dtype.itemsize * whole[n][0].size for n in seen)
+        self.record_bytes = sum(v.size * v.dtype.itemsize for v in whole.variables.values())
         return whole, grows, watched
+
+    @staticmethod
+    def _given_of(system: System, problem: Any) -> Mapping[str, Any]:
+        """The constants of the run, if there is room for them."""
+        if max(memory.sizes(system).values(), default=0) > HUGE:
+            with contextlib.suppress(jax.errors.JAXTypeError, TypeError):  # it is not to be traced: it is host work
+                memory.check(3 * memory.nbytes(jax.eval_shape(system.given, problem)), system)
+        return system.given(problem)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it will hold: problem, the states of the chunks on their way, their frames, all that is recorded."""
+        chunk = memory.nbytes(self.first) + (1 + engine.capacity(self.frame_bytes)) * self.frame_bytes
+        return memory.nbytes(self._with_references(self.base)) + CHUNKS * chunk + self.record_bytes
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of this plan (or of one with the same past)."""

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from . import refining
+from . import memory, refining
 from .batch import Batch, signature
 from .control import ControlError
 from .job import Job, RunError
@@ -165,6 +165,7 @@ class StudyRun(Job):
         firsts = {key: Simulation(self.plans[m[0]], each[m[0]], self._start(self.plans[m[0]])) for key, m in groups.items()}
         for first in firsts.values():
             first.prepare()
+        self._room(list(firsts.values()))
         known = self._known()
         fresh = {key: [i for i in members if i not in known] for key, members in groups.items()}
         batches = [b for key, members in fresh.items() if members for b in self._split(members, firsts[key], each, level)]
@@ -179,6 +180,14 @@ class StudyRun(Job):
         self._batches += batches
         self._reopen()
         return True
+
+    def _room(self, firsts: list[Simulation]) -> None:
+        """Refuse a study whose table, and the batches that go on at a time, do not fit."""
+        table = len(self.plans) * max(first.record_bytes for first in firsts)
+        most = max(firsts, key=lambda first: first.bytes)
+        going = min(self._at_once, len(self.plans)) * (most.bytes - most.record_bytes) if self._client is None else 0
+        less = "record fewer frames, or fewer observables, or take fewer points" if table > going else ""
+        memory.check(table + going, most.plan.system, "this sweep", less)
 
     def _known(self) -> dict[int, tuple[xr.Dataset, int]]:
         """Cases that a study in the store has done already, where: a sweep whose axis grows computes only what is new.
@@ -219,7 +228,8 @@ class StudyRun(Job):
     def _split(self, members: list[int], first: Simulation, each: list[dict[str, Any]], level: np.ndarray) -> list[BatchRun]:
         """A group as batches, coarsest level first, that fit the memory and keep all workers busy; of equal size: one program serves."""
         state = sum(x.nbytes for x in jax.tree.leaves(first.first.state)) if not first.hosted else 1
-        most = int(np.clip(BATCH_BYTES // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
+        room = min(BATCH_BYTES, memory.allowed() / (2 * self._at_once))
+        most = int(np.clip(room // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
         by_level = [list(part) for _, part in itertools.groupby(members, key=lambda i: level[i])]
         count = max(math.ceil(len(members) / most), min(self._at_once, len(members)))
         size = math.ceil(len(members) / count)

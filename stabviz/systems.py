@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import memory
 from .control import ControlError, control
 from .system import Observable, Schedule, System
 
@@ -213,6 +214,8 @@ def Training(model: Any, loss: Callable[..., Any], optimizer: Any, data: Any, *,
         raise ControlError("data", f"the arrays of data must have the same leading axis; they have {', '.join(map(str, sorted(sizes)))}.")
     if batch_size is not None and not 1 <= batch_size <= (most := sizes.pop()):
         raise ControlError("batch_size", f"batch_size cannot be {batch_size}: it takes a whole number from 1 to {most}.")
+    if not isinstance(model, eqx.Module):
+        memory.check(memory.nbytes(eqx.filter_eval_shape(model, jax.random.key(0))), what="this model")
     made = model if isinstance(model, eqx.Module) else model(jax.random.key(0))
     weights, still = eqx.partition(made, eqx.is_inexact_array)
     body = {"loss": staticmethod(loss), "optimizer": _held(optimizer), "data": data, "batch": batch_size, "still": still}
@@ -230,6 +233,7 @@ def _make(
     """An instance of a class of its own; the same class for the same functions, start and controls, so that nothing compiles twice."""
     if isinstance(x0, list | tuple):  # [1.0, 1.0, 20.0] means a vector
         x0 = np.asarray(x0, float)
+    memory.check(4 * memory.nbytes(x0))
     fields = {key: _field(key, value) for key, value in given.items()}
     for key in fields:
         if hasattr(base, key) or key in RESERVED:

@@ -146,7 +146,7 @@ LAYERS = (
     {"lab", "reproduce", "citing", "own", "generic_views", "listing", "comparing"},
     {"instruments", "systems"},
     {"studies", "refining", "study_run", "remote", "table", "run", "scheduler", "store", "keeping"},
-    {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks", "devices"},
+    {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks", "devices", "memory"},
     {"plan"},
     {"system"},
     {"boundary", "control", "numerics", "colors", "view", "drawing", "scoreboard"},

@@ -77,7 +77,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from ..control import ControlError
     from ..job import RunError
     from ..lab import MissingPackage
-    from ..record import TooLarge
+    from ..memory import TooLarge
     from ..store import StoreError
 
     return ControlError, MissingPackage, RunError, StoreError, TooLarge
