@@ -223,6 +223,12 @@ def _answer(line: str) -> None:
                         connection.send(RuntimeError(f"{question}: {type(error).__name__}: {error}"))
 
 
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
+
+
 def _serve(settings: dict[str, Any]) -> None:
     from stabviz.app import serve
     from stabviz.scheduler import Scheduler, default_scheduler
@@ -231,6 +237,7 @@ def _serve(settings: dict[str, Any]) -> None:
     about = {name: settings[name] for name in ("grace", "workers") if name in settings}
     default_scheduler(lambda: Scheduler(Store(settings["store"]), **about))
     threading.Thread(target=_answer, args=(settings["line"],), daemon=True).start()
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     port = settings["port"]
     serve(str(OWN), port=port, websocket_origin=f"127.0.0.1:{port}", unused_session_lifetime_milliseconds=1000,
           check_unused_sessions_milliseconds=200, **settings.get("options", {}))  # fmt: skip
