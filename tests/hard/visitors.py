@@ -6,23 +6,30 @@ import asyncio
 import json
 import re
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
+from bokeh.client.connection import HTTPRequest, websocket_connect
 from bokeh.protocol import Protocol
 from bokeh.protocol.receiver import Receiver
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest
-from tornado.websocket import websocket_connect
 
-AsyncHTTPClient.configure(None, max_clients=200)
 PROTOCOL = Protocol()
 
 
 async def fetch(address: str, query: str = "") -> tuple[int, str]:
     """(status, text) of a page."""
-    answer = await AsyncHTTPClient().fetch(f"{address}/{query}", raise_error=False, request_timeout=120)
-    return answer.code, answer.body.decode()
+
+    def get() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"{address}/{query}", timeout=120) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(get)
 
 
 class Visitor:
