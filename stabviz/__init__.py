@@ -31,6 +31,7 @@ _WHERE = {
         "observes",
         "ControlError",
     ),
+    "limits": ("Limits",),
     "plan": ("Plan", "Intervention"),
     "carry_out": ("simulate",),
     "run": ("Run", "RunError"),

@@ -32,6 +32,12 @@ class Watch:
     def __init__(self, job: Job):
         self._job: Job | None = job
 
+    @property
+    def going(self) -> bool:
+        """Whether it is still watching something that has not ended."""
+        job = self._job
+        return job is not None and not job.ended
+
     def close(self) -> None:
         """Stop watching. Closing twice is harmless."""
         job, self._job = self._job, None

@@ -29,6 +29,18 @@ def stored_point(store: Store | None, run_id: str) -> Checkpoint | None:
     return Checkpoint(found.leaves, *(int(found.meta[name]) for name in ("k", "frame", "applied")))
 
 
+UNFINISHED = ("running", "cancelled")
+"""Statuses in a store of what was broken off."""
+
+
+def stored_status(store: Store | None, run_id: str) -> str:
+    """The status that the store has for a run or a study, "" where it has none."""
+    try:
+        return "" if store is None or not store.exists(run_id) else str(store.info(run_id).attrs.get("status", "running"))
+    except StoreError:
+        return ""
+
+
 class Keeper:
     """Keeps one run. Without a store, or when the store fails, it keeps nothing and says why in `notice`."""
 
@@ -40,14 +52,16 @@ class Keeper:
         self._backlog: list[tuple[Block, Mapping[str, Any]]] = []
         self._last = self._took = 0.0
 
-    def finished(self) -> tuple[str, xr.Dataset] | None:
-        """(status, Dataset) of the run, if the store has it to its end."""
+    def finished(self, anything: bool = False) -> tuple[str, xr.Dataset] | None:
+        """(status, Dataset) of the run, if the store has it to its end (or `anything` of it: then it is as if cancelled)."""
         if self.store is None or not self.store.exists(self.run_id):
             return None
         try:
             status = str(self.store.info(self.run_id).attrs.get("status", "running"))
-            if status in ("running", "cancelled"):
-                return None
+            if status in UNFINISHED:
+                if not anything:
+                    return None
+                status = "cancelled"
             dataset = self.store.open(self.run_id)
             return status, dataset.load() if dataset.nbytes < LOADED_BYTES else dataset
         except StoreError as error:

@@ -400,12 +400,12 @@ class Lab:
         by = {v.slug: v for v in self.all_views}
         return by[_known(slug, by, "view", self.title)] if slug else self.views[0]
 
-    def study(self, study: Study | str, scheduler: Scheduler | None = None, store: Any = None) -> StudyRun:
-        """Start a study (a preset's name: one run of it), or find it. Returns at once."""
+    def study(self, study: Study | str, scheduler: Scheduler | None = None, store: Any = None, by: Any = None) -> StudyRun:
+        """Start a study (a preset's name: one run of it), or find it. Returns at once. `by`: see `Scheduler.submit_study`."""
         from .studies import Study
 
         chosen = Study(preset=study) if isinstance(study, str) else study
-        return _scheduler(scheduler, store).submit_study(chosen, self)
+        return _scheduler(scheduler, store).submit_study(chosen, self, by=by)
 
     def evidence(self, claim: str | Claim, scheduler: Scheduler | None = None, store: Any = None) -> dict[str, StudyRun]:
         """Start what decides a claim: its studies by name ("" for a single one)."""

@@ -106,7 +106,9 @@ class Run(Job):
         if simulation is not None and hasattr(simulation, "done"):
             step = simulation.done.k
         else:
-            step = 0 if self._stored is None else max(int(self._stored.attrs.get("ended_step", 0)), 0)
+            stored = self._stored
+            step = 0 if stored is None else int(stored.attrs.get("ended_step", 0))
+            step = int(stored["step"][-1]) if step < 0 and stored is not None and self.frames else max(step, 0)
         pace = self._pace
         speed = (pace[-1][1] - pace[0][1]) / (pace[-1][0] - pace[0][0]) if len(pace) > 1 else 0.0
         return Progress(step, steps, self.frames, speed, (steps - step) / speed if speed > 0 and not self.ended else None)
@@ -234,9 +236,12 @@ class Run(Job):
         with self._change:
             touches, self._touches = self._touches, []
             if touches and status == "finished":
-                child = self._continue([(kind, values) for kind, values, _ in touches])
-                for _, _, answer in touches:
-                    answer.append(child)
+                try:
+                    child = self._continue([(kind, values) for kind, values, _ in touches])
+                    for _, _, answer in touches:
+                        answer.append(child)
+                except RunError as error:  # it would be too long
+                    self._keeper.notice = str(error)
             self._set(status)
 
     def begin_from(self, born: tuple[Simulation, Record, int], point: Checkpoint) -> None:
@@ -262,6 +267,7 @@ class Run(Job):
         """Open from the store, wait for the runs that are needed, or prepare."""
         if self._born is None and self._replay():
             return False
+        self._scheduler.limits.check_computing()
         if not self._wait_for(self.needed.values()):
             return False
         states = {name: before.final_state() for name, before in self.needed.items()}
@@ -289,7 +295,7 @@ class Run(Job):
 
     def _replay(self) -> bool:
         """Whether the store has the finished run; then it is taken from there."""
-        found = self._keeper.finished()
+        found = self._keeper.finished(anything=self._scheduler.limits.read_only)
         if found is None:
             return False
         status, self._stored = found

@@ -9,19 +9,21 @@ import os
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from . import memory
 from .cache import use_compile_cache
 from .carry_out import state_of
 from .devices import Deal
-from .job import Job, RunError
-from .keeping import stored_point
+from .job import Job, RunError, Watch
+from .keeping import UNFINISHED, stored_point, stored_status
+from .limits import Limits, Visitor
 from .plan import Plan, from_record
 from .record import Record
 from .run import Run
 from .simulation import Checkpoint, Simulation
-from .store import Store
+from .store import Store, StoreError
 
 GRACE_SECONDS = 30.0
 """How long a run that nobody watches any more goes on: a page that reloads finds it."""
@@ -36,11 +38,13 @@ class Scheduler:
         store: where runs are kept; None keeps them in memory.
         workers: threads; the number of usable cores if left out.
         grace: seconds that an abandoned run goes on.
+        limits: what may be asked of it (see `Limits`).
     """
 
-    def __init__(self, store: Store | None = None, workers: int | None = None, grace: float = GRACE_SECONDS):
+    def __init__(self, store: Store | None = None, workers: int | None = None, grace: float = GRACE_SECONDS, limits: Limits | None = None):
         use_compile_cache()
         self.store = store
+        self.limits = limits or Limits()
         self.grace = grace
         self._deal = Deal()
         self._runs: OrderedDict[str, Any] = OrderedDict()
@@ -58,39 +62,60 @@ class Scheduler:
         me = weakref.ref(self)  # a worker that is inside XLA when the interpreter goes would abort the process
         atexit.register(lambda: (scheduler := me()) is not None and scheduler.close())
 
-    def submit(self, plan: Plan, lab: Any = None, paused: bool = False) -> Run:
-        """The run of a plan: the one under way, the stored one, or a new one. Returns at once."""
+    def submit(self, plan: Plan, lab: Any = None, paused: bool = False, by: Visitor | None = None, leaving: Watch | None = None) -> Run:
+        """The run of a plan: the one under way, the stored one, or a new one. Returns at once.
+
+        `by`: the session that asks for it; `leaving`: what that watches so far, and will not any more.
+
+        Raises:
+            LimitError: it would have to be computed, and may not be.
+        """
         with self._lock:
             run = self._known(plan.id)
         if run is not None:
-            if not paused and run.status == "paused":
+            if not paused and run._paused and not run.ended:  # also one that is still on its way to its pause
                 run.resume()
             return run
-        needed = {name: self.submit(before, lab) for name, before in plan.needs.items()}
+        stored = self._allow(plan.id, [plan], by, leaving)
+        needed = {} if stored and self.limits.read_only else {name: self.submit(before, lab) for name, before in plan.needs.items()}
         return self._add(Run(plan, self, lab), needed, paused)
 
-    def submit_study(self, study: Any, of: Any, client: Any = None, begin: bool = True) -> Any:
+    def _allow(self, name: str, plans: Iterable[Plan], by: Visitor | None = None, leaving: Watch | None = None) -> bool:
+        """Refuse what would have to be computed and may not be; whether it is in the store instead, where there are limits."""
+        if self.limits == Limits():
+            return False
+        status = stored_status(self.store, name)
+        if status and (status not in UNFINISHED or self.limits.read_only):
+            return True
+        self.limits.check_plans(plans)
+        if by is not None:
+            by.admit(leaving)
+        return False
+
+    def submit_study(self, study: Any, of: Any, client: Any = None, begin: bool = True, by: Visitor | None = None) -> Any:
         """The run of a study (`stabviz.studies.Study`) of a Lab or a System. Returns when all its plans are made, some ms each.
 
         `client`: a `dask.distributed.Client`; its cluster's workers carry the batches out. `begin=False`: the one under way, or what
-        the store has of it, paused where it was broken off; None if there is neither.
+        the store has of it, paused where it was broken off; None if there is neither. `by`: the session that asks for it.
         """
         from .study_run import StudyRun
 
+        self.limits.check_cases(study.count)
         job = StudyRun(study, of, self, lab=None if hasattr(of, "step") else of, client=client)
         with self._lock:
             known = self._known(job.id)
         if known is not None:
-            if begin and known.status == "paused":
+            if begin and known._paused and not known.ended:
                 known.resume()
             return known
         if not begin and (self.store is None or not self.store.exists(job.id)):
             return None
+        self._allow(job.id, job.plans, by)
         return self._add(job, {}, not begin)
 
     def warm(self, plan: Plan) -> None:
         """Compile what a run of this plan would need, when a worker has nothing better to do; a person about to press Run waits less."""
-        if not plan.needs and not plan.start:
+        if not plan.needs and not plan.start and not self.limits.read_only:
             self.wake(WarmUp(plan, self))
 
     def get(self, run_id: str) -> Run | None:
@@ -140,6 +165,7 @@ class Scheduler:
             known = self._known(plan.id)
         if known is not None:
             return known
+        self._allow(plan.id, [plan])
         simulation, record = parent._simulation, parent._record
         if simulation is None or record is None:
             # Replayed from the store: the same plan with its past recomputed would give the same; its checkpoint is quicker.
@@ -156,8 +182,11 @@ class Scheduler:
         if run is not None:
             return run.final_state()
         if self.store is not None and self.store.exists(plan.start):  # of the same System, or it has to be opened first
-            record = json.loads(self.store.open(plan.start).attrs["plan"])
-            point = self.store.load_checkpoint(plan.start)
+            try:
+                record = json.loads(self.store.open(plan.start).attrs["plan"])
+                point = self.store.load_checkpoint(plan.start)
+            except StoreError as error:
+                raise RunError(str(error)) from error
             if point is not None and record["class"] == plan.record()["class"] and not record["needs"]:
                 before = from_record(record, type(plan.system))
                 return state_of(before, point.leaves, start=self.start_of(before))
@@ -204,7 +233,7 @@ class Scheduler:
             self._reap()
             if run is None:
                 continue
-            with self._deal.place(run) if run.computes else contextlib.nullcontext():
+            with memory.at_most(self.limits.max_memory), self._deal.place(run) if run.computes else contextlib.nullcontext():
                 more = run.advance()
             with self._lock:
                 self._busy.discard(run)
@@ -269,12 +298,14 @@ class _Continued(Run):
             needed = {n: r.final_state() for n, r in parent.needed.items()}
             simulation = Simulation(parent.plan, needed, self._scheduler.start_of(parent.plan))
             simulation.prepare()
-            point = stored_point(self._scheduler.store, parent.id)
-            if point is None:
-                raise RunError(f"run {parent.id} was stored without the state to go on from.")
-            record = Record(simulation.template, simulation.grows)
-            record.take(parent.dataset, simulation.seen_at_start)
-            self.begin_from((simulation, record, point.frame), point)
+            try:
+                point = stored_point(self._scheduler.store, parent.id)
+            except StoreError:  # deleted or damaged meanwhile
+                point = None
+            if point is not None and simulation.fits(point):  # else its past is computed once more
+                record = Record(simulation.template, simulation.grows)
+                record.take(parent.dataset, simulation.seen_at_start)
+                self.begin_from((simulation, record, point.frame), point)
         return False if self.ended else super()._begin()
 
 

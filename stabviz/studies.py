@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ class Study:
     asked: Sequence[str] | None = ()
     one_by_one: bool = False
     repeat: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many cases it has."""
+        return len(self.cases) if self.cases is not None else math.prod(len(values) for values in self.axes.values())
 
     def labels(self) -> dict[str, list[Any]]:
         """Each axis and its labels."""

@@ -146,6 +146,7 @@ class StudyRun(Job):
     def _begin(self) -> bool:
         if self._replay():
             return False
+        self._scheduler.limits.check_computing()
         if self._began is None:
             self._began = time.monotonic()
         if not self.needed:

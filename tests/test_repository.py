@@ -145,7 +145,7 @@ LAYERS = (
     {"verification"},
     {"lab", "reproduce", "citing", "own", "generic_views", "listing", "comparing"},
     {"instruments", "systems"},
-    {"studies", "refining", "study_run", "remote", "table", "run", "scheduler", "store", "keeping"},
+    {"studies", "refining", "study_run", "remote", "table", "run", "scheduler", "store", "keeping", "limits"},
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks", "devices", "memory"},
     {"plan"},
     {"system"},

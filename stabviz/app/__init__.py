@@ -6,18 +6,20 @@ from typing import Any
 
 
 def serve(
-    of: Any = None, *, port: int = 5006, address: str = "127.0.0.1", show: bool = False, store: Any = None, **options: Any
-) -> Any:
+    of: Any = None, *, port: int = 5006, address: str = "127.0.0.1", show: bool = False, store: Any = None, limits: Any = None,
+    **options: Any,
+) -> Any:  # fmt: skip
     """Start the server and serve until it is stopped (`threaded=True`: return at once with the server; its `port` says which one).
 
     Args:
         of: a lab or a System of your own, or the path of a file with some, which is loaded again when it is saved.
         port: 0 takes a free one. address: who may connect; the loopback address keeps it on this machine.
         store: where runs are kept, if not at the default place.
+        limits: what visitors may ask for (`stabviz.Limits`): `Limits.public()` for a server that anybody reaches.
     """
     from stabviz.app.main import serve as start
 
-    return start(port, address, show, store, of, **options)
+    return start(port, address, show, store, of, limits, **options)
 
 
 def embed(lab: Any, **options: Any) -> Any:

@@ -13,6 +13,8 @@ from stabviz.control import ControlError
 from stabviz.instruments import INSTRUMENTS
 from stabviz.instruments.moment import SpectrumAt
 from stabviz.instruments.views import SPECTRUM
+from stabviz.job import RunError
+from stabviz.limits import READ_ONLY
 
 if TYPE_CHECKING:
     from stabviz.app.lab_page import LabPage
@@ -43,6 +45,7 @@ class Bench:
                 why = ""
             except ControlError as error:
                 why = str(error)
+            why = READ_ONLY if self._page.scheduler.limits.read_only else why
             here = word == "spectrum"
             items.append({"word": word, "title": instrument.TITLE, "doc": instrument.SAYS, "why": why, "here": here})
         self.cards.param.update(items=items, at_work=on)
@@ -63,13 +66,14 @@ class Bench:
         if run is None or shown < 0:
             self.cards.note = "There is no run yet: press Run on the Live tab first."
             return
+        self.close()
         try:
             job = SpectrumAt(run, int(run.plan.schedule.at[shown]))
-        except ControlError as error:
+            page.visitor.admit()
+        except (ControlError, RunError) as error:
             self.cards.note = str(error)
             return
-        self.close()
-        self._job, self._watch, self._seen = job, job.watch(), -1
+        self._job, self._watch, self._seen = job, page.visitor.watch(job), -1
         page.scheduler.wake(job)
 
     def tick(self) -> None:

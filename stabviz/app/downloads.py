@@ -36,6 +36,9 @@ class Download(RequestHandler):
 
     async def get(self, names: str, kind: str) -> None:
         """Make the file and send it; what cannot be is one sentence."""
+        if not self.scheduler.limits.knows(self.request.host):
+            self.send_error(421)  # misdirected
+            return
         ids = names.replace("%2B", "+").split("+")
         with tempfile.TemporaryDirectory(prefix="stabviz-") as folder:
             path = Path(folder) / f"stabviz-{ids[0][:8]}.{kind}"

@@ -35,12 +35,19 @@ class Evidence:
             self._page._preset(claim.study)
             self._page._submit(False)
             return
+        begun: dict[str, Any] = {}
+        watches: list[Any] = []
         try:
-            self._jobs[slug] = self.lab.evidence(claim, self.scheduler)
+            for name, study in claim.studies.items():
+                begun[name] = self.lab.study(study, self.scheduler, by=self._page.visitor)
+                watches.append(self._page.visitor.watch(begun[name]))
         except (ControlError, LookupError, RunError) as error:
             self._errors[slug] = str(error)
+            for watch in watches:  # those that have begun are stopped, if nobody else wants them
+                watch.close()
             return
-        self._watches += [job.watch() for job in self._jobs[slug].values()]
+        self._jobs[slug] = begun
+        self._watches += watches
 
     def find(self, slug: str) -> None:
         """Take what decides a claim from the store, if it is known to be there: a link points at the claim. Nothing is computed for it."""
@@ -68,11 +75,13 @@ class Evidence:
         verdict = here if here is not None and here.holds is not None else decided or here
         if jobs and decided is None and (here is None or here.holds is None):  # carried out, and being judged
             return card(claim.slug, claim.statement, "running", progress=1.0, **common)
-        action = "Run it" if claim.study is not None and (verdict is None or verdict.holds is None) else ""
+        still = self.scheduler.limits.read_only
+        action = "Run it" if not still and claim.study is not None and (verdict is None or verdict.holds is None) else ""
         if claim.slug in self._errors:
             return card(claim.slug, claim.statement, "open", reason=self._errors[claim.slug], action=action, **common)
         if verdict is None:
-            return card(claim.slug, claim.statement, "open", reason="" if action else "press Run", action=action, **common)
+            how = "" if action else "no run is shown" if still else "press Run"
+            return card(claim.slug, claim.statement, "open", reason=how, action=action, **common)
         mark: Any = Judged(claim, verdict).mark
         return card(claim.slug, claim.statement, mark, measured=verdict.measured, reason=verdict.reason, action=action, **common)
 

@@ -20,6 +20,7 @@ from stabviz.app.sweeping import Sweeper
 from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.lab import Lab
+from stabviz.limits import READ_ONLY, Visitor
 from stabviz.run import Run
 from stabviz.scheduler import Scheduler
 
@@ -42,11 +43,13 @@ class LabPage:
         self._wanted: float | None = None
         self._rest_until = 0.0
         self._stale = False
+        self.visitor = Visitor(scheduler.limits)
         self.browser = browser or Browser()
         self.notice = Words(visible=False)
         self.bar = RunBar()
         self.scrubber = Scrubber()
         self.stage = Stage(lab, self.browser, self.scrubber)
+        self.state.live = self.state.live and not scheduler.limits.read_only
         self.controls = sheet.make(lab, self.state)
         self.evidence = Evidence(lab, scheduler, self)
         self.evidence.find(self.state.claim)
@@ -196,9 +199,9 @@ class LabPage:
         self._seed(secrets.randbelow(100_000))
 
     def _live_switch(self, on: bool) -> None:
-        self.state.live = bool(on)
+        self.state.live = self.controls.live = bool(on) and not self.scheduler.limits.read_only
         self._address()
-        if on and self._stale:
+        if self.state.live and self._stale:
             self._want()
 
     def _forget_touches(self) -> None:
@@ -210,8 +213,25 @@ class LabPage:
         """The run on the page no longer is the one that the controls describe."""
         plan = self.plan() if self.run is not None else None
         self._stale = plan is not None and self.run is not None and plan.id != self.run.id
+        if self.scheduler.limits.read_only:  # what is stored is opened, since nothing else can be done with it
+            self._look_up(plan or self.plan())
+        elif self._stale:
+            self._foretell(plan)
         self.stage.stale(self._stale)
         self._version = -1
+
+    def _foretell(self, plan: Any) -> None:
+        """Say beforehand what this server would refuse."""
+        try:
+            self.scheduler.limits.check_plans([plan])
+        except RunError as error:
+            self.tell(str(error))
+
+    def _look_up(self, plan: Any) -> None:
+        """Open the run of a plan, if the store has it."""
+        store = self.scheduler.store
+        if plan is not None and (self.run is None or plan.id != self.run.id) and store is not None and store.exists(plan.id):
+            self._begin(plan, False)
 
     def _want(self) -> None:
         self._wanted = self._wanted or time.monotonic()
@@ -228,12 +248,27 @@ class LabPage:
         plan = self.plan()
         if plan is not None:
             self.tell("")
-            self._attach(self.scheduler.submit(plan, lab=self.lab, paused=paused))
+            self._begin(plan, paused)
+
+    def _begin(self, plan: Any, paused: bool) -> bool:
+        """Show the run of a plan; False, with the reason told, where it may not be computed here."""
+        try:
+            run = self.scheduler.submit(plan, lab=self.lab, paused=paused, by=self.visitor, leaving=self._watch)
+        except RunError as error:
+            self.tell(str(error))
+            return False
+        self._attach(run)
+        return True
 
     def _extend(self) -> None:
         run = self.run
         assert run is not None
-        child = run.extend()
+        try:
+            self.visitor.admit(leaving=self._watch)
+            child = run.extend()
+        except RunError as error:
+            self.tell(str(error))
+            return
         self._follow_to(child)
 
     def _pause(self) -> None:
@@ -247,7 +282,7 @@ class LabPage:
     def _step(self) -> None:
         if self.run is None or self._stale:
             self._submit(True)
-        if self.run is not None:
+        if self.run is not None and not self._stale:
             self.run.step()
 
     def reset(self) -> None:
@@ -350,17 +385,19 @@ class LabPage:
         run = self.scheduler.get(plan.id)
         store = self.scheduler.store
         if (run is not None and run.status not in ("failed", "cancelled")) or (store is not None and store.exists(plan.id)):
-            self._attach(self.scheduler.submit(plan, lab=self.lab, paused=run is None or run.status == "paused"))
-            if self.state.at is not None:
-                self.scrubber.param.update(follow=False, frame=self.state.at)
-        else:
-            self._show_empty()
+            if self._begin(plan, paused=run is None or run.status == "paused"):
+                if self.state.at is not None:
+                    self.scrubber.param.update(follow=False, frame=self.state.at)
+                return
+        self._show_empty()
 
     def _show_empty(self) -> None:
         plan = self.plan()
         if plan is not None:
             self.scheduler.warm(plan)
             warm_up()
+            if not self.scheduler.limits.read_only:
+                self._foretell(plan)
         self.stage.nothing()
         self._show_bar()
 
@@ -368,7 +405,7 @@ class LabPage:
         if run is self.run:
             return
         self._detach()
-        self.run, self._watch = run, run.watch()
+        self.run, self._watch = run, self.visitor.watch(run)
         self._version, self._stale = -1, False
         self.stage.waiting()
         self.scrubber.param.update(at=[int(k) for k in run.plan.schedule.at], n=0, frame=0, marks=[])
@@ -386,7 +423,7 @@ class LabPage:
     def _follow_to(self, child: Run) -> None:
         """A touched run's child has taken over: the page goes with it, and the link too."""
         follow, frame, n = self.scrubber.follow, self.scrubber.frame, self.scrubber.n
-        watch, self._watch = self._watch, child.watch()
+        watch, self._watch = self._watch, self.visitor.watch(child)
         if watch is not None:
             watch.close()
         self.run, self._version, self._touched = child, -1, None
@@ -451,14 +488,16 @@ class LabPage:
         self.tab(slug)
 
     def _show_bar(self) -> None:
-        run = self.run
+        run, still = self.run, self.scheduler.limits.read_only
+        if still and self.bar.can["run"]:
+            self.bar.can = {"run": False, "step": False, "reset": True}
         if run is None:
-            self.bar.show("", 0, self.state.steps)
+            self.bar.show("", 0, self.state.steps, sentence=READ_ONLY if still else "")
             self.bar.label = ""
-            self.controls.param.update(touchable=False, touch_note="Press Run, then kick.")
+            self.controls.param.update(touchable=False, touch_note=READ_ONLY if still else "Press Run, then kick.")
             return
         p = run.progress
-        words = {"failed": run.error, "cancelled": "Stopped; Run goes on from here."}
+        words = {"failed": run.error, "cancelled": f"Broken off at step {p.step:,}." if still else "Stopped; Run goes on from here."}
         ends = run.ended and run.status not in ("finished", "failed", "cancelled")
         sentence = words.get(run.status, f"{run.status.capitalize()} at step {run.stopped_at:,}." if ends else "")
         if run.status == "waiting" and run.needed:
@@ -472,7 +511,8 @@ class LabPage:
         self.bar.show(run.status, p.step, p.steps, p.steps_per_second, p.eta, sentence[:1].upper() + sentence[1:])
         self.bar.label = "Run" if self._stale else "Continue" if run.status == "finished" else ""
         self.controls.param.update(
-            touchable=not run.ended or run.status == "finished", touch_note="" if not ends else "This run has ended."
+            touchable=not still and (not run.ended or run.status == "finished"),
+            touch_note=READ_ONLY if still else "" if not ends else "This run has ended.",
         )
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from stabviz.app.lab_page import TICK_MS, LabPage
 from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.lab import UnknownLab, lab, offer
+from stabviz.limits import Limits
 from stabviz.own import OwnFile, lab_of
 from stabviz.scheduler import Scheduler, default_scheduler
 from stabviz.store import Store, StoreError
@@ -36,6 +37,10 @@ def query() -> str:
 def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any:
     """The page that this session asks for. `own`: a file of one's own, loaded again where it has changed."""
     calm()
+    scheduler = scheduler or default_scheduler(_from_environment)
+    host = (pn.state.headers or {}).get("Host", "")
+    if not scheduler.limits.knows(host):
+        return not_found(f"This server does not go by the name {host[:80]!r}.", "")
     if own is not None:
         own.refresh()
         if own.error:
@@ -45,9 +50,9 @@ def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any
     if arguments.get("page") == [b"scoreboard"]:
         return scores.page()
     if arguments.get("page") == [b"runs"]:
-        return runs.page(scheduler or default_scheduler())
+        return runs.page(scheduler)
     if "run" in arguments and not wanted:
-        return stored_page(scheduler or default_scheduler(), own)
+        return stored_page(scheduler, own)
     if not wanted:
         return gallery.page()
     slug = wanted[0].decode("utf-8", "replace")
@@ -57,7 +62,18 @@ def build(scheduler: Scheduler | None = None, own: OwnFile | None = None) -> Any
         return not_found(str(error))
     if found.missing:
         return not_found(found.missing)
-    return lab_page(found, scheduler or default_scheduler(), own)
+    return lab_page(found, scheduler, own)
+
+
+def _from_environment() -> Scheduler:
+    """The scheduler of `panel serve app.py`, with the limits that the environment says."""
+    return limited(None, Limits.from_environment(os.environ))
+
+
+def limited(store: Any, limits: Limits) -> Scheduler:
+    """A scheduler with limits, of a store (or its address, or None for the usual one) that keeps to them too."""
+    store = store if isinstance(store, Store) else Store(store)
+    return Scheduler(store.limited(limits.read_only, limits.quota), limits=limits)
 
 
 def stored_page(scheduler: Scheduler, own: OwnFile | None = None) -> Any:
@@ -123,14 +139,21 @@ def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None, words
     return template
 
 
-def serve(port: int, address: str, show: bool, store: Any, of: Any = None, **options: Any) -> Any:
+def serve(port: int, address: str, show: bool, store: Any, of: Any = None, limits: Limits | None = None, **options: Any) -> Any:
     """See `stabviz.app.serve`."""
     own = OwnFile(of) if isinstance(of, str | os.PathLike) else None
     if of is not None and own is None:
         offer(lab_of(of))
-    scheduler = default_scheduler() if store is None else Scheduler(store if isinstance(store, Store) else Store(store))
+    if limits is not None:
+        scheduler = limited(store, limits)
+    else:
+        scheduler = default_scheduler() if store is None else Scheduler(store if isinstance(store, Store) else Store(store))
     if options.get("threaded") and not port:
         port = _free_port(address)
+    if limits is not None and limits.hosts:
+        given = options.get("websocket_origin") or []
+        own_names = [f"{host}:{port}" for host in (*limits.hosts, "localhost", "127.0.0.1") if ":" not in host]
+        options["websocket_origin"] = [*([given] if isinstance(given, str) else given), *limits.hosts, *own_names]
     options["extra_patterns"] = [*options.get("extra_patterns", []), *downloads.patterns(scheduler)]
     server = pn.serve({"/": lambda: build(scheduler, own)}, port=port, address=address, show=show, title="stabviz", **options)
     if options.get("threaded"):

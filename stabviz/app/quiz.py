@@ -17,7 +17,7 @@ class Quiz:
     def __init__(self, page: LabPage):
         self._page = page
         self._at, self._guess = 0, -1
-        self.card = TryThis(visible=bool(page.lab.experiments))
+        self.card = TryThis(visible=bool(page.lab.experiments) and not page.scheduler.limits.read_only)
         self.card.on("choose", self.choose)
         self.card.on("next", self.next)
 

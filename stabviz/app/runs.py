@@ -15,8 +15,9 @@ from stabviz.app import downloads, link, shell
 from stabviz.app.catalog import Catalog, catalog
 from stabviz.app.comparison import Comparison
 from stabviz.app.components import Browser, Runs
-from stabviz.job import RunError
+from stabviz.job import RunError, Watch
 from stabviz.lab import Lab, lab
+from stabviz.limits import READ_ONLY, Visitor
 from stabviz.listing import BROKEN_OFF
 from stabviz.plan import from_record
 from stabviz.scheduler import Scheduler
@@ -83,9 +84,13 @@ class RunsPage:
         self.scheduler, self.browser = scheduler, browser
         self.catalog: Catalog = catalog(scheduler)
         self.catalog.look()
-        self.table = Runs(files=bool(downloads.serving))
+        limits = scheduler.limits
+        self.visitor = Visitor(limits)
+        may = {"delete": limits.deleting and not limits.read_only, "go_on": not limits.read_only}
+        self.table = Runs(files=bool(downloads.serving), may=may, told=READ_ONLY if limits.read_only else "")
         self.comparison = Comparison(scheduler, self.catalog)
         self._answers: list[Callable[[], None]] = []
+        self._watches: list[Watch] = []
         self._here = False
         self._version, self._bases = 0, 0
         self._fill()
@@ -141,7 +146,7 @@ class RunsPage:
 
     def undo(self, ids: Sequence[str]) -> None:
         """Bring deleted runs back."""
-        self._each(ids, self._store.restore, lambda done: self.table.say(f"{_runs(done)} brought back."))
+        self._each(ids, self._restore, lambda done: self.table.say(f"{_runs(done)} brought back."))
 
     def proceed(self, ids: Sequence[str]) -> None:
         """Go on with runs: where they were broken off, or for another stretch."""
@@ -165,14 +170,26 @@ class RunsPage:
 
     def _go_on(self, run_id: str) -> str:
         found, plan = plan_of(self._store, run_id)
-        run = self.scheduler.submit(plan, lab=found)
+        watch = self.scheduler.limits.runs_per_session is not None
+        run = self.scheduler.submit(plan, lab=found, by=self.visitor)
+        if watch:  # stopped when the session ends, so that nobody fills the machine by going away
+            self._watches.append(self.visitor.watch(run))
         one = self.catalog.row(run_id)
         if one is not None and one.status in (BROKEN_OFF, "cancelled", "paused", "running"):
             return run.id
         run.wait()
-        return run.extend().wait(BEGINS_SECONDS).id  # one that cannot begin raises, soon
+        self.visitor.admit()
+        longer = run.extend()
+        if watch:
+            self._watches.append(self.visitor.watch(longer))
+        return str(longer.wait(BEGINS_SECONDS).id)  # one that cannot begin raises, soon
+
+    def _restore(self, run_id: str) -> None:
+        self.scheduler.limits.check_deleting()
+        self._store.restore(run_id)
 
     def _discard(self, run_id: str) -> None:
+        self.scheduler.limits.check_deleting()
         self.scheduler.forget(run_id)
         self._store.discard(run_id)
         self.catalog.forget([run_id])
@@ -208,6 +225,8 @@ class RunsPage:
     def close(self) -> None:
         """The session is over."""
         self._answers.clear()
+        for watch in self._watches:
+            watch.close()
 
 
 def _checked(ids: Any) -> list[str]:

@@ -18,6 +18,7 @@ from stabviz.colors import ramp
 from stabviz.control import Control, ControlError
 from stabviz.generic_views import ensemble
 from stabviz.job import RunError
+from stabviz.limits import READ_ONLY
 from stabviz.studies import Study
 from stabviz.system import controls
 
@@ -45,9 +46,10 @@ class Sweeper:
         self._base: link.State | None = None
         self._seen: Any = None
         self._system = ""
-        self._answer: tuple[int, Any] | None = None
-        """What a thread that makes a study's plans has come to: (which asking, the job or what was wrong)."""
+        self._answers: list[tuple[int, Any]] = []
+        """What the threads that make a study's plans have come to: (which asking, the job and its watch, or what was wrong)."""
         self._asking = 0
+        self._one = threading.Lock()
         self._cell: tuple[int, int] | None = None
         self._theme = ""
         self._drawn: Any = None
@@ -157,6 +159,9 @@ class Sweeper:
 
     def _budget(self) -> None:
         """Say what the sweep would cost."""
+        if self._page.scheduler.limits.read_only:
+            self.card.param.update(may=False, note=READ_ONLY)
+            return
         if self.card.busy or (asked := self._read()) is None:
             return
         points = asked.points(self._specs, self._page.state.seed)
@@ -164,6 +169,10 @@ class Sweeper:
         speed = run.progress.steps_per_second if run is not None else 0
         steps = count * self._page.state.steps
         left = steps / speed if speed else 0
+        most = self._page.scheduler.limits.max_cases
+        if most is not None and count > most:
+            self.card.note = f"{count:,} points; {most:,} is the most here: take fewer of them."
+            return
         cost = f", at most {left:,.0f} s" if left >= 1 else ", about a second" if speed else "; run it once to know how long it takes"
         self.card.note = f"{count:,} {'point' if count == 1 else 'points'}, {steps:,} steps{cost}."
 
@@ -200,20 +209,29 @@ class Sweeper:
         lab, scheduler, number = page.lab, page.scheduler, self._asking
 
         def make() -> None:
-            try:
-                found = scheduler.submit_study(study, lab, begin=begin)
-            except (ControlError, RunError, LookupError) as error:
-                found = error
-            self._answer = number, (asked, axes, found)
+            watch = None
+            with self._one:
+                if number != self._asking:  # something else was asked for meanwhile
+                    return
+                try:
+                    found = scheduler.submit_study(study, lab, begin=begin, by=page.visitor)
+                    watch = None if found is None else page.visitor.watch(found)
+                except (ControlError, RunError, LookupError) as error:
+                    found = error
+            self._answers.append((number, (asked, axes, found, watch)))
 
         threading.Thread(target=make, name="stabviz-sweep", daemon=True).start()
 
     def _answered(self) -> None:
         """Take over what a thread has come to."""
-        answer, self._answer = self._answer, None
-        if answer is None or answer[0] != self._asking:
-            return
-        asked, axes, found = answer[1]
+        while self._answers:
+            number, answer = self._answers.pop(0)
+            if number == self._asking:
+                self._take(*answer)
+            elif answer[-1] is not None:
+                answer[-1].close()
+
+    def _take(self, asked: Asked, axes: dict[str, list[Any]], found: Any, watch: Any) -> None:
         if found is None:
             return
         if isinstance(found, Exception):
@@ -221,7 +239,7 @@ class Sweeper:
             return
         self._close_watch()
         self._clear()
-        self._shown, self._axes, self._job, self._watch = asked, axes, found, found.watch()
+        self._shown, self._axes, self._job, self._watch = asked, axes, found, watch
         self.card.busy = not found.ended and found.status != "paused"
 
     def _clear(self) -> None:
@@ -264,7 +282,7 @@ class Sweeper:
         if job.ended:
             self._close_watch()
             whole = "it is in the store, and a wider range computes only what is new"
-            where = whole if job.status == "finished" else "what is complete is kept"
+            where = job.notice.rstrip(".") or (whole if job.status == "finished" else "what is complete is kept")
             self.card.param.update(busy=False, note=f"{job.status.capitalize()}: {where}.")
         elif job.status == "paused":
             self.card.param.update(busy=False, note=f"Broken off at {done}; Sweep goes on from there.")
@@ -344,6 +362,7 @@ class Sweeper:
     def close(self) -> None:
         """The session is over; what nobody else watches is stopped after a while."""
         self._asking += 1
+        self._answered()
         self._close_watch()
 
 

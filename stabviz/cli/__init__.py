@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 RUN_OPTIONS = ("preset", "system", "seed", "steps", "frames", "spacing", "more", "set", "kick", "resume", "store", "help")
 
 
+LIMITS = (
+    ("public", "", "for a server that anybody reaches: a sensible limit of each kind; those named beside it count"),
+    ("max-steps", "N", "most steps of a run"),
+    ("max-memory", "SIZE", "most memory of a run or a sweep, such as 2GB; default half of what is free"),
+    ("runs-per-session", "N", "most runs under way in a session"),
+    ("max-cases", "N", "most points of a sweep"),
+    ("quota", "SIZE", "most that the store may take; runs beyond it are kept in memory only"),
+    ("read-only", "", "stored runs can be opened and compared; nothing is computed, written or deleted"),
+)
+"""Options of `serve`: what visitors may ask for (see `stabviz.limits.Limits`)."""
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse that raises instead of printing its usage, and knows no abbreviations."""
 
@@ -188,6 +200,11 @@ def _parser(words: Sequence[str]) -> _Parser:
     serving.add_argument("--address", metavar="HOST", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
     origin = "address at which visitors reach it, if it is another (may be repeated)"
     serving.add_argument("--origin", metavar="HOST:PORT", action="append", help=origin)
+    for word, metavar, what in LIMITS:
+        more: dict[str, Any] = {"metavar": metavar} if metavar else {"action": "store_true"}
+        serving.add_argument(f"--{word}", help=what, **more)
+    host = "a name by which visitors may reach it, and no other, such as example.org (may be repeated)"
+    serving.add_argument("--allow-host", metavar="HOST", action="append", help=host)
     serving.add_argument("--show", action="store_true", help="open it in the browser")
     return parser
 
@@ -261,13 +278,18 @@ def _serve(args: argparse.Namespace) -> int:
         raise Refused(f"port cannot be {port}: it takes a whole number from 0 to {2**16 - 1}.")
     if args.file is not None and not os.path.isfile(args.file):
         raise Refused(f"There is no file {args.file[:100]!r} to serve.")
+    from ..limits import Limits
+
+    given = {word.replace("-", "_"): getattr(args, word.replace("-", "_")) for word, _, _ in LIMITS}
+    limits = Limits.read({**given, "hosts": args.allow_host})
     from ..app import serve
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)  # the address is seen at once, in a log too
     origins = {"websocket_origin": args.origin} if args.origin else {}
     try:
-        serve(args.file, port=port, address=args.address, show=args.show, store=args.store, **origins)
+        serve(args.file, port=port, address=args.address, show=args.show, store=args.store, **origins,
+              limits=None if limits == Limits() else limits)  # fmt: skip
     except OSError as error:
         raise Refused(f"The server cannot listen at {args.address}, port {port}: {error.strerror or error}.") from None
     return OK

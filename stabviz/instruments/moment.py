@@ -30,10 +30,12 @@ class SpectrumAt(Job):
 
     Raises:
         ControlError: no such step, or a System that has no derivative.
+        LimitError: nothing is computed here.
     """
 
     def __init__(self, run: Run, step: int | None = None, count: int = 8):
         super().__init__(run._scheduler, run.lab)
+        run._scheduler.limits.check_computing()
         last = run.plan.schedule.steps if run.stopped_at in (None, -1) else int(run.stopped_at or 0)
         step = last if step is None else step
         if isinstance(step, bool) or not hasattr(step, "__index__") or not 0 <= int(step) <= last:

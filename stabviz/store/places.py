@@ -54,6 +54,7 @@ class Place(Protocol):
     def discarded(self) -> list[tuple[str, float]]: ...
     def purge(self, run_id: str, when: float) -> None: ...
     def sizes(self, run_id: str) -> dict[str, int]: ...
+    def used(self) -> int: ...
     def sweep(self, run_id: str, keep: str) -> None: ...
     def roots(self) -> Iterator[tuple[str, bytes | str]]: ...
     def stamps(self) -> dict[str, Any] | None: ...
@@ -73,15 +74,35 @@ class LocalPlace:
 
     def zarr(self, run_id: str, read_only: bool) -> ZarrStore:
         """The Zarr store of one run."""
-        return LocalStore(self.root / run_id, read_only=read_only)
+        return LocalStore(self._without_links(run_id), read_only=read_only)
 
     def read(self, run_id: str, name: str) -> bytes:
         """One file of a run."""
-        return (self.root / run_id / name).read_bytes()
+        with open(self._inside(run_id) / name, "rb", opener=_no_link) as file:
+            return file.read()
+
+    def _inside(self, run_id: str) -> Path:
+        """The run's folder. A link would lead out of the store, to whatever whoever made the store wanted read or overwritten."""
+        path = self.root / run_id
+        if path.is_symlink():
+            raise StoreError(f"{path} is not a folder of this store, but a link or a file: remove it by hand.")
+        return path
+
+    def _without_links(self, run_id: str) -> Path:
+        """The run's folder, if nothing in it is a link."""
+        folders = [os.fspath(self._inside(run_id))]
+        while folders:
+            with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:  # gone meanwhile
+                for entry in entries:
+                    if entry.is_symlink():
+                        raise StoreError(f"{entry.path} is a link, which no run has: remove the run by hand.")
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        return self.root / run_id
 
     def write(self, run_id: str, name: str, data: bytes) -> None:
         """Replace one file atomically; never makes the folder anew, so that a deleted run stays deleted."""
-        path = self.root / run_id / name
+        path = self._inside(run_id) / name
         fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
         try:
             fresh.write_bytes(data)
@@ -121,8 +142,8 @@ class LocalPlace:
         self._remove(self._folder(run_id), run_id)
 
     def _folder(self, run_id: str) -> Path:
-        path = self.root / run_id
-        if path.is_symlink() or not path.is_dir():
+        path = self._inside(run_id)
+        if not path.is_dir():
             raise StoreError(f"{path} is not a folder of this store, but a link or a file: remove it by hand.")
         return path
 
@@ -153,12 +174,25 @@ class LocalPlace:
 
     def sizes(self, run_id: str) -> dict[str, int]:
         """Bytes of each file of a run."""
-        root = self.root / run_id
+        root = self._without_links(run_id)
         found: dict[str, int] = {}
         for folder, _, names in os.walk(root):
             prefix = Path(folder).relative_to(root)
             found |= {(prefix / name).as_posix(): os.stat(os.path.join(folder, name)).st_size for name in names}
         return found
+
+    def used(self) -> int:
+        """Bytes of all that lies in the store, discarded runs too; links are not followed."""
+        total, folders = 0, [os.fspath(self.root)]
+        while folders:
+            with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:  # gone meanwhile, or not there yet
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        else:
+                            total += entry.stat(follow_symlinks=False).st_size
+        return total
 
     def sweep(self, run_id: str, keep: str) -> None:
         """Remove what a killed writer left: unfinished files, folders, and checkpoints other than `keep`. Call it under the lock."""
@@ -197,7 +231,7 @@ class LocalPlace:
         if not is_id(entry.name):
             return "Its name is not the name of a run."
         try:
-            with open(os.path.join(entry.path, ROOT), "rb", buffering=0) as file:
+            with open(os.path.join(entry.path, ROOT), "rb", buffering=0, opener=_no_link) as file:
                 return file.read()
         except FileNotFoundError:
             return "It has no zarr.json, so it is not a run."
@@ -222,6 +256,11 @@ class LocalPlace:
         return not owner.isdigit() or _alive(f"{socket.gethostname()}:{owner}")
 
 
+def _no_link(path: str, flags: int) -> int:
+    """Opens a file, but not through a link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
 def fsspec_file() -> Any:
     """The local file system, as leases see it."""
     import fsspec
@@ -236,7 +275,7 @@ class FileLock:
         self.folder, self.path = folder, folder.with_name(folder.name + ".lock")
         self.folder_seen: os.stat_result | None = None
         while True:
-            self.file = open(self.path, "a+")  # noqa: SIM115  stays open as long as the lock is held
+            self.file = open(self.path, "a+", opener=_no_link)  # noqa: SIM115  stays open as long as the lock is held
             try:
                 fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -359,6 +398,10 @@ class RemotePlace:
         found = self.fs.find(self._path(run_id), detail=True)
         return {path.removeprefix(root): int(entry["size"] or 0) for path, entry in found.items()}
 
+    def used(self) -> int:
+        """Bytes of all objects, of discarded runs too."""
+        return sum(int(entry["size"] or 0) for entry in self.fs.find(self.root, detail=True).values())
+
     def sweep(self, run_id: str, keep: str) -> None:
         """Remove checkpoints other than `keep`; unfinished uploads are never visible."""
         for name in self.sizes(run_id):
@@ -427,6 +470,7 @@ class Lease:
 
     def _renew(self) -> None:
         self.expires = time.time() + self.seconds
+        self._renewed = time.monotonic()  # a clock that is set back must not make it late
         self.fs.pipe_file(self.path, json.dumps({"owner": self.owner, "expires": self.expires}).encode())
 
     def check(self) -> None:
@@ -436,7 +480,7 @@ class Lease:
             raise StoreBusy(f"The run at {self.where} was taken over by another writer ({held['owner']}) after this one's lease ran out.")
         if not self.fs.exists(f"{self.folder}/{ROOT}"):
             raise StoreError(f"The run at {self.where} was deleted while it was being written.")
-        if not held or self.expires - time.time() < self.seconds / 2:
+        if not held or time.monotonic() - self._renewed > self.seconds / 2:
             self._renew()
 
     def release(self) -> None:

@@ -19,6 +19,7 @@ from . import layout, reader
 from .errors import RunNotFound, StoreDamaged, StoreError, StoreReadOnly, sentences
 from .layout import ROOT, Checkpoint, RunInfo, checked_id
 from .places import LocalPlace, Place, RemotePlace
+from .quota import Quota
 from .writer import Writer
 
 KEPT_SECONDS = 86400.0
@@ -29,17 +30,24 @@ class Store:
     """Runs as xarray on Zarr, in a local folder or at any address that fsspec reaches.
 
     url: folder or address; by default $STABVIZ_STORE, else a folder for data of this user. storage_options: for fsspec (endpoint, keys);
-    by default the JSON in $STABVIZ_STORE_OPTIONS. Safe to use from several threads and processes at once. Local runs are locked against
+    by default the JSON in $STABVIZ_STORE_OPTIONS. quota: bytes that it may take, with what was discarded; beyond it writing raises
+    StoreFull, and nothing that is there is lost. Safe to use from several threads and processes at once. Local runs are locked against
     second writers by the kernel; elsewhere there is only a lease (see `stabviz.store.places.Lease`).
     """
 
     def __init__(
-        self, url: str | os.PathLike | None = None, *, read_only: bool = False, storage_options: dict[str, Any] | None = None
-    ) -> None:
+        self, url: str | os.PathLike | None = None, *, read_only: bool = False, storage_options: dict[str, Any] | None = None,
+        quota: float | None = None,
+    ) -> None:  # fmt: skip
         self.url = os.fspath(url) if url is not None else default_url()
         self.read_only = read_only
         self._options = storage_options
         self._place: Place = self._open_place()
+        self.quota = None if quota is None else Quota(quota, self._place.used, self.url)
+
+    def limited(self, read_only: bool = False, quota: float | None = None) -> "Store":
+        """The same store, opened to be read only, or with a quota."""
+        return Store(self.url, read_only=self.read_only or read_only, storage_options=self._options, quota=quota)
 
     def _open_place(self) -> Place:
         if "://" not in self.url or self.url.startswith("file://"):
@@ -52,7 +60,7 @@ class Store:
         return f"<Store {self.url}{', read only' if self.read_only else ''}>"
 
     def __reduce__(self) -> tuple:
-        return _rebuilt, (self.url, self.read_only, self._options)
+        return _rebuilt, (self.url, self.read_only, self._options, self.quota and self.quota.most)
 
     def writer(self, run_id: str, template: xr.Dataset, grows: tuple[str, ...] = ("step",)) -> Writer:
         """Create a run, or go on where its last commit ended.
@@ -62,7 +70,7 @@ class Store:
         coordinate only if it is such a broadcast).
         """
         self._writable()
-        return Writer(self._place, checked_id(run_id), template, grows)
+        return Writer(self._place, checked_id(run_id), template, grows, self.quota)
 
     def open(self, run_id: str) -> xr.Dataset:
         """The committed rows, read lazily; also while the run is written, from any process. It does not grow: open it again for more."""
@@ -252,8 +260,8 @@ def _options_from_environment() -> dict[str, Any]:
     raise StoreError('STABVIZ_STORE_OPTIONS must be one JSON object, such as {"endpoint_url": "https://..."}.')
 
 
-def _rebuilt(url: str, read_only: bool, options: dict[str, Any] | None) -> Store:
-    return Store(url, read_only=read_only, storage_options=options)
+def _rebuilt(url: str, read_only: bool, options: dict[str, Any] | None, quota: float | None) -> Store:
+    return Store(url, read_only=read_only, storage_options=options, quota=quota)
 
 
 def write_netcdf(dataset: xr.Dataset, path: str | os.PathLike) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from .chunks import Tail
 from .errors import StoreDamaged, StoreError, sentences
 from .layout import CHECKPOINT, ROOT
 from .places import Place
+from .quota import Quota
 
 
 class Writer:
@@ -22,7 +24,8 @@ class Writer:
     `rows` says how many rows of each growing dimension are committed: where to go on.
     """
 
-    def __init__(self, place: Place, run_id: str, template: xr.Dataset, grows: tuple[str, ...]) -> None:
+    def __init__(self, place: Place, run_id: str, template: xr.Dataset, grows: tuple[str, ...], quota: Quota | None = None) -> None:
+        self._quota = quota
         self.run_id, self.where, self._place = run_id, place.where(run_id), place
         self._closed = False
         with sentences(self.where, "opening the run for writing"):
@@ -30,7 +33,8 @@ class Writer:
             try:
                 fresh = layout.new_run(template, tuple(grows), time.time())
                 if not place.occupied(run_id):
-                    place.create(run_id, fresh)
+                    with self._room(sum(map(len, fresh.values()))):
+                        place.create(run_id, fresh)
                 self._resume(fresh)
             except BaseException:
                 self._hold.release()
@@ -175,7 +179,8 @@ class Writer:
                 files |= tail.append(start, block, lambda key: self._place.read(self.run_id, key))
             for name, value in whole.items():
                 files |= self._stored[name].whole(value)
-            self._place.write_all(self.run_id, files)
+            with self._room(sum(len(data) - self._sizes.get(key, 0) for key, data in files.items())):
+                self._place.write_all(self.run_id, files)
             self._sizes |= {key: len(data) for key, data in files.items()}
             self._hold.check()
             self._publish(attrs, new)
@@ -195,8 +200,19 @@ class Writer:
         self._place.write(self.run_id, ROOT, layout.document(attrs, record, self._tail))
         self._attrs, self._record = attrs, record
 
+    @contextlib.contextmanager
+    def _room(self, more: int) -> Iterator[None]:
+        """For writing so many bytes more, if there is room."""
+        if self._quota is not None:
+            self._quota.check(more)
+        yield
+        if self._quota is not None:
+            self._quota.add(more)
+
     def _drop(self, checkpoint: str) -> None:
-        self._sizes.pop(checkpoint, None)
+        gone = self._sizes.pop(checkpoint, None)
+        if self._quota is not None and gone:
+            self._quota.add(-gone)
         with contextlib.suppress(Exception):  # rubbish that the next writer sweeps; the commit itself is decided
             if checkpoint:
                 self._place.remove(self.run_id, checkpoint)

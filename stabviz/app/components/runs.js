@@ -157,12 +157,12 @@ export function render({ model, el }) {
     acts.replaceChildren(picked,
       button("Compare", list.length > 1 && list.length <= 7 && runsOnly, () => compare(ids), "two to seven runs, over each other"),
       link("Open", one && openable(one), `?run=${ids[0]}`, "the run on its lab's page"),
-      button("Continue", some && runsOnly, () => send("proceed", { ids }), "go on where they ended, or were broken off"),
-      link("Fork", one && openable(one), `?run=${ids[0]}&do=fork`, "other controls, from its last state"),
+      ...(model.may.go_on ? [button("Continue", some && runsOnly, () => send("proceed", { ids }), "go on where they ended, or were broken off"),
+        link("Fork", one && openable(one), `?run=${ids[0]}&do=fork`, "other controls, from its last state")] : []),
       ...(model.files ? [link("netCDF", one, `runs/${ids[0]}.nc`, "download as netCDF", true), link("Zarr", one, `runs/${ids[0]}.zarr.zip`, "download as a zipped Zarr", true),
         button("Report", some && list.length <= 6 && (runsOnly || one), () => report(ids), "one HTML file that opens offline")] : []),
-      button("Delete", some, () => send("delete", { ids }), "for a day they can be brought back"),
-      button("Clear", some, () => { selected.clear(); after() }))
+      ...(model.may.delete ? [button("Delete", some, () => send("delete", { ids }), "for a day they can be brought back")] : []),
+      button("Clear", some, () => { selected.clear(); after() }), model.told ? h("span", { class: "fine" }, model.told) : "")
   }
   const after = () => { bar(); paint(true); keep() }
   const toggle = (i, on, range) => {
@@ -241,7 +241,7 @@ export function render({ model, el }) {
       else paint(true)
     } else if (e.key === " " && at >= 0) { e.preventDefault(); toggle(at, !selected.has(shown[at][ID]), false) }
     else if (e.key === "Enter" && at >= 0 && openable(shown[at])) location.assign(`?run=${shown[at][ID]}`)
-    else if (e.key === "Delete" && selected.size) send("delete", { ids: mine().map(r => r[ID]) })
+    else if (e.key === "Delete" && selected.size && model.may.delete) send("delete", { ids: mine().map(r => r[ID]) })
     else if (e.key === "Escape") { selected.clear(); after() }
     else if (e.key === "a" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); shown.forEach(r => selected.add(r[ID])); after() }
   })

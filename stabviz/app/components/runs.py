@@ -9,6 +9,7 @@ Parameters
     whole     bool: the store has been read to its end
     problem   one sentence, where the store cannot be read
     files     bool: runs can be downloaded here
+    may       {"delete": bool, "go_on": bool}: what is allowed here; told  one sentence about it, or ""
     compared  names of the runs that are compared now; how: {"align", "event", "view"}
 Methods
     patch(rows, gone, bases)   rows that are new or changed, names of runs that have gone
@@ -37,6 +38,8 @@ class Runs(Component):
     whole = param.Boolean(False)
     problem = param.String("")
     files = param.Boolean(True)
+    may = param.Dict({"delete": True, "go_on": True})
+    told = param.String("")
     compared = param.List([])
     how = param.Dict({})
     sheet = param.String((HERE / "runs.css").read_text(encoding="utf-8"), constant=True)

@@ -165,11 +165,11 @@ export function render({ model, el }) {
   })
   canvas.addEventListener("pointerleave", () => { at = null; set(says, words()); cut() })
   canvas.addEventListener("click", e => { const c = cell(e); if (c) send("open", { i: c[0], j: c[1] }) })
-  const state = () => { set(note, model.note); set(go, model.busy ? "Stop" : "Sweep"); go.classList.toggle("main", !model.busy) }
+  const state = () => { set(note, model.note); set(go, model.busy ? "Stop" : "Sweep"); go.disabled = !model.may && !model.busy; go.classList.toggle("main", !model.busy) }
   fill(); state(); draw()
   set(says, words())
   model.on(["choices", "shown", "setting", "how"], () => { if (send.fresh()) { mine = { ...model.setting }; fill() } })
-  model.on(["note", "busy"], state)
+  model.on(["note", "busy", "may"], state)
   model.on(["map", "ramp"], () => { draw(); set(says, words()) })
   const watch = new ResizeObserver(draw)
   watch.observe(card.parentElement)

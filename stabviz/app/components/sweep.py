@@ -6,7 +6,7 @@ Parameters
     how       [[key, words]]: what of it
     setting   {"x", "x_low", "x_high", "x_n", "x_log", "y", "y_low", ..., "show", "how", "seeds"}; y "" for one axis
     note      the budget before it starts, the progress while it runs, one sentence
-    busy      whether it runs
+    busy      whether it runs; may  whether it can be started
     map       {"x": [...], "y": [...], "z": [[number or null]], "lost": [[how many]], "there": [[0 or 1]], "label", "x_label", "y_label",
               "seeds", "bands": [[...]] * 5 (along one axis, of an ensemble), "lines": [{"title", "source", "sides", "parts"}],
               "curves": [{"title", "source", "sides", "points"}]}; places of lines and curves count cells from 0
@@ -31,6 +31,7 @@ class Sweep(Component):
     setting = param.Dict({})
     note = param.String("")
     busy = param.Boolean(False)
+    may = param.Boolean(True)
     map = param.Dict({})
     ramp = param.List([])
 
