@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .engine import ContractError
 from .record import Record
 from .simulation import Checkpoint, Simulation
 from .store import Store, StoreError
@@ -77,13 +78,18 @@ class Keeper:
         except StoreError as error:
             self.notice = f"{str(error).rstrip('.')}; this run is kept in memory only."
             return None
-        point = stored_point(self.store, self.run_id) if self._writer.rows.get("step") else None
-        if point is None:
+        try:
+            point = stored_point(self.store, self.run_id) if self._writer.rows.get("step") else None
+            if point is None:
+                return None
+            dataset = self.store.open(self.run_id)
+            record = Record(simulation.template, simulation.grows)
+            record.take(dataset, [str(n) for n, v in dataset.data_vars.items() if not v.dims or v.dims[0] not in simulation.grows])
+            simulation.restore(point)
+        except (StoreError, ContractError) as error:
+            self.notice = f"{str(error).rstrip('.')}; this run is computed anew and kept in memory only. Delete the stored one to keep it."
+            self.close()
             return None
-        dataset = self.store.open(self.run_id)
-        record = Record(simulation.template, simulation.grows)
-        record.take(dataset, [str(n) for n, v in dataset.data_vars.items() if not v.dims or v.dims[0] not in simulation.grows])
-        simulation.restore(point)
         return record
 
     def add(self, rows: Block, once: Mapping[str, Any]) -> None:

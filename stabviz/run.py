@@ -21,6 +21,7 @@ from .keeping import Keeper, stored_point
 from .plan import Intervention, Plan, checked
 from .record import Record
 from .simulation import Checkpoint, Simulation, to_host
+from .store import StoreError
 from .system import Schedule
 
 __all__ = ["Progress", "Run", "RunError", "Watch"]
@@ -401,7 +402,10 @@ class Run(Job):
         """The state at the end (or at the last committed border), as NumPy arrays."""
         if self._simulation is not None:
             return jax.tree.map(to_host, self._simulation.state)
-        checkpoint = stored_point(self._scheduler.store, self.id)
+        try:
+            checkpoint = stored_point(self._scheduler.store, self.id)
+        except StoreError as error:
+            raise RunError(str(error)) from error
         if checkpoint is None:
             raise RunError(f"run {self.id} was stored without the state that others start from.")
         needed = {n: r.final_state() for n, r in self.needed.items()}

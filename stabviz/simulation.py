@@ -205,8 +205,23 @@ class Simulation:
         chunk = memory.nbytes(self.first) + (1 + engine.capacity(self.frame_bytes)) * self.frame_bytes
         return memory.nbytes(self._with_references(self.base)) + CHUNKS * chunk + self.record_bytes
 
+    def fits(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint has the parts of this plan's state, each of its shape and type."""
+        mine = jax.tree.leaves(self.first)
+        if self.hosted or len(mine) != len(checkpoint.leaves):  # what a host computes with may change its shape
+            return len(mine) == len(checkpoint.leaves)
+        here = [jax.random.key_data(x) if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in mine]
+        return all((x.shape, x.dtype) == (there.shape, there.dtype) for x, there in zip(here, checkpoint.leaves, strict=True))
+
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of this plan (or of one with the same past)."""
+        """Go on from a checkpoint of this plan (or of one with the same past).
+
+        Raises:
+            ContractError: it is of another System, or of another version of this one.
+        """
+        if not self.fits(checkpoint):
+            name = type(self.plan.system).__name__
+            raise ContractError(f"the stored state is not one of {name} as it is now: another version of it left it there.")
         with engine.precision(self.bits):
             structure = jax.tree.structure(self.first)
             shapes = jax.tree.leaves(self.first)

@@ -293,6 +293,7 @@ class StudyRun(Job):
                 table.load(store.open(self.id).load(), self._written)
         except StoreError as error:
             self._notice = f"{str(error).rstrip('.')}; this study is kept in memory only."
+            self.release()
             return
         done = 0
         for batch in self._batches:

@@ -61,8 +61,19 @@ class Stored:
         """One whole chunk as its file's bytes."""
         return bytes(self._codec.encode(np.ascontiguousarray(chunk, self.dtype.newbyteorder("<"))))
 
+    @property
+    def sized(self) -> bool:
+        """Whether its chunks say how long they are."""
+        return any(isinstance(codec, dict) and codec.get("name") == "blosc" for codec in self.about.get("codecs", ()))
+
+    def check(self, head: bytes, size: int) -> None:
+        """Raise StoreDamaged where a chunk is not as long as its head says: the decoder would take what lies behind it in memory."""
+        if self.sized and (len(head) < 16 or int.from_bytes(head[12:16], "little") != size):
+            raise StoreDamaged(f"A chunk of its variable {self.name!r} cannot be read (it is cut off, or is none).")
+
     def decode(self, data: bytes) -> np.ndarray:
         """The reverse of `encode`."""
+        self.check(data[:16], len(data))
         try:
             return np.frombuffer(self._codec.decode(data), self.dtype.newbyteorder("<")).reshape(self.chunk).astype(self.dtype)
         except (ValueError, RuntimeError) as error:

@@ -19,12 +19,20 @@ from .layout import ROOT
 
 
 class _Complete(WrapperStore):
-    """Raises where a chunk is missing: Zarr alone would give fill values for a run that was deleted or damaged under its reader."""
+    """Raises where a chunk is missing or cut off: Zarr alone would give fill values, or whatever lies behind it in memory."""
+
+    arrays: dict[str, Stored] = {}
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         value = await super().get(key, prototype, byte_range)
         if value is None and not key.endswith(ROOT):
             raise StoreDamaged(f"{self._store}: {key} is missing; the run was deleted or damaged after it was opened.")
+        stored = self.arrays.get(key.partition("/")[0])
+        if value is not None and stored is not None and byte_range is None and not key.endswith(ROOT):
+            try:
+                stored.check(value.as_numpy_array()[:16].tobytes(), len(value))
+            except StoreDamaged as error:
+                raise StoreDamaged(f"{self._store}: {error}") from None
         return value
 
 
@@ -47,15 +55,19 @@ class _Lazy(BackendArray):
         about: Any = self.stored.about
         array = zarr.Array(zarr.AsyncArray(about, StorePath(self.store, self.stored.name)))
         basic = all(isinstance(k, slice | int | np.integer) for k in key)
-        return np.asarray(array[key] if basic else array.oindex[key], self.dtype)
+        try:
+            return np.asarray(array[key] if basic else array.oindex[key], self.dtype)
+        except (ValueError, RuntimeError) as error:  # what the codecs say of a chunk that is none
+            raise StoreDamaged(f"{self.store}: a chunk of its variable {self.stored.name!r} cannot be read ({error}).") from error
 
 
 def dataset(root: bytes, store: ZarrStore) -> xr.Dataset:
     """The committed rows of a run, from its root document: counts and arrays of one commit."""
     attrs, record = layout.parse_root(root)
     store = _Complete(store)
+    store.arrays = layout.arrays_of(root)
     variables = {}
-    for name, stored in layout.arrays_of(root).items():
+    for name, stored in store.arrays.items():
         lazy = indexing.LazilyIndexedArray(_Lazy(stored, store, name in record.growing or name in record.written))
         counted = {dim: slice(0, record.rows[dim]) for dim in stored.dims if dim in record.rows}
         variable = xr.Variable(stored.dims, lazy, stored.about.get("attributes"), fastpath=True).isel(counted)

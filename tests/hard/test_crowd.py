@@ -19,7 +19,8 @@ LABS = ("neural_collapse", "phase_spiral", "chaos_forecasting")
 
 def queries(count: int, labs: tuple[str, ...]) -> list[str]:
     """What so many people look at: each has a seed, and a length, that nobody else has."""
-    kinds = [WANDERS, WANDERS, SMALL.replace("steps=3000", "steps={steps}") + "&seed={seed}", *(f"?lab={lab}&seed={{seed}}" for lab in labs)]
+    small = SMALL.replace("steps=3000", "steps={steps}") + "&seed={seed}"
+    kinds = [WANDERS, WANDERS, small, *(f"?lab={lab}&seed={{seed}}" for lab in labs)]
     return [kinds[i % len(kinds)].format(seed=1000 + i, steps=9000 + 30 * i) for i in range(count)]
 
 
