@@ -127,9 +127,8 @@ def _machine() -> float | None:
     return None
 
 
-def _container() -> float | None:
+def _container(root: str = "/sys/fs/cgroup") -> float | None:
     """What the control group still has, where one sets a limit (containers); files that it caches can go."""
-    root = "/sys/fs/cgroup"
     with contextlib.suppress(OSError, ValueError):
         most, used, stat = (Path(root, name).read_text() for name in ("memory.max", "memory.current", "memory.stat"))
         cached = sum(int(line.split()[1]) for line in stat.splitlines() if line.startswith("inactive_file "))
