@@ -49,8 +49,12 @@ class LabPage:
         self.bar = RunBar()
         self.scrubber = Scrubber()
         self.stage = Stage(lab, self.browser, self.scrubber)
-        self.state.live = self.state.live and not scheduler.limits.read_only
+        still = scheduler.limits.read_only
+        self.state.live = self.state.live and not still
         self.controls = sheet.make(lab, self.state)
+        if still:
+            self.controls.hidden = [*self.controls.hidden, "touch", "live"]
+            self.bar.can = {"run": False, "step": False, "reset": True}
         self.evidence = Evidence(lab, scheduler, self)
         self.evidence.find(self.state.claim)
         self.claims = Claims(cards=self.evidence.cards(None), here=self.state.claim)
@@ -292,7 +296,7 @@ class LabPage:
         self._forget_touches()
         self._stale = False
         self.tell("")
-        self.stage.nothing()
+        self._clear_stage()
         self.scrubber.param.update(n=0, frame=0, follow=True, marks=[], at=[])
         self.claims.cards = self.evidence.cards(None)
         self._show_bar()
@@ -398,8 +402,11 @@ class LabPage:
             warm_up()
             if not self.scheduler.limits.read_only:
                 self._foretell(plan)
-        self.stage.nothing()
+        self._clear_stage()
         self._show_bar()
+
+    def _clear_stage(self) -> None:
+        self.stage.nothing("Not in the store." if self.scheduler.limits.read_only else "Press Run.")
 
     def _attach(self, run: Run) -> None:
         if run is self.run:
@@ -489,12 +496,12 @@ class LabPage:
 
     def _show_bar(self) -> None:
         run, still = self.run, self.scheduler.limits.read_only
-        if still and self.bar.can["run"]:
-            self.bar.can = {"run": False, "step": False, "reset": True}
+        if still and not self.notice.visible:
+            self.tell(READ_ONLY)
         if run is None:
-            self.bar.show("", 0, self.state.steps, sentence=READ_ONLY if still else "")
+            self.bar.show("", 0, self.state.steps, sentence="This run is not in the store." if still else "")
             self.bar.label = ""
-            self.controls.param.update(touchable=False, touch_note=READ_ONLY if still else "Press Run, then kick.")
+            self.controls.param.update(touchable=False, touch_note="Press Run, then kick.")
             return
         p = run.progress
         words = {"failed": run.error, "cancelled": f"Broken off at step {p.step:,}." if still else "Stopped; Run goes on from here."}
@@ -509,10 +516,9 @@ class LabPage:
             elif run.status == "diverged" and not self._stale:
                 self.tell("The run is lost. Turn the last control back or choose a preset, then run again; Theory says when it goes wrong.")
         self.bar.show(run.status, p.step, p.steps, p.steps_per_second, p.eta, sentence[:1].upper() + sentence[1:])
-        self.bar.label = "Run" if self._stale else "Continue" if run.status == "finished" else ""
+        self.bar.label = "Run" if self._stale or still else "Continue" if run.status == "finished" else ""
         self.controls.param.update(
-            touchable=not still and (not run.ended or run.status == "finished"),
-            touch_note=READ_ONLY if still else "" if not ends else "This run has ended.",
+            touchable=not run.ended or run.status == "finished", touch_note="" if not ends else "This run has ended."
         )
 
     def close(self) -> None:

@@ -40,11 +40,11 @@ class Stage:
         for frame in self.frames:
             frame.stale = stale
 
-    def nothing(self) -> None:
-        """Show nothing yet."""
+    def nothing(self, words: str = "Press Run.") -> None:
+        """Show nothing yet, and `words` in its place."""
         for frame, slot in self.pairs:
             slot.clear()
-            frame.param.update(empty="Press Run.", sentence="", stale=False)
+            frame.param.update(empty=words, sentence="", stale=False)
 
     def waiting(self) -> None:
         """A run has been attached; its first frame is on its way."""

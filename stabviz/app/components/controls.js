@@ -140,12 +140,14 @@ export function render({ model, el }) {
     else seed.value = model.seed
   } })
   const seedRow = h("div", { class: "seedrow" }, h("label", { class: "fine", for: `${uid}-seed` }, "seed"), seed, h("button", { class: "btn small", type: "button", onclick: () => send("new_seed") }, "New seed"))
-  const caption = h("p", { class: "cap" }, "Controls", h("label", { class: "switch", style: "margin-left:auto", title: "On: turning a control runs again at once." }, liveBox, "Live"))
+  const liveSwitch = h("label", { class: "switch", style: "margin-left:auto", title: "On: turning a control runs again at once." }, liveBox, "Live")
+  const caption = h("p", { class: "cap" }, "Controls", liveSwitch)
   const turning = h("div", { class: "group" }, caption, list, fold, seedRow)
   sheet.append(presetGroup, turning)
 
   const hide = () => {
     seedRow.hidden = model.hidden.includes("seed")
+    liveSwitch.hidden = model.hidden.includes("live")
     turning.hidden = model.hidden.includes("controls") && seedRow.hidden
     sheet.hidden = turning.hidden && presetGroup.hidden
     caption.hidden = model.hidden.includes("controls")

@@ -9,7 +9,7 @@ Parameters (set them from Python, the page follows)
     preset    slug of the chosen preset or ""; presets  [{"slug", "title", "doc"}]
     seed      int; live  bool (the Live switch)
     locked    names that cannot be turned ("all": none can; "preset" and "seed" too)
-    hidden    parts left out: "presets" "controls" "seed" "touch"
+    hidden    parts left out: "presets" "controls" "seed" "touch" "live"
     kicks     [{"name", "title", "doc", "args": [rows]}]; touchable  bool; touch_note  sentence beside it when not
 Events (`panel.on(event, callback)`)
     live(name, value)         while a slider is dragged, at most 20 a second
