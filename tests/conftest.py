@@ -28,8 +28,8 @@ def _machine() -> str:
     return hashlib.sha256(f"{platform.machine()} {flags}".encode()).hexdigest()[:8]
 
 
-def _environment(folder: str) -> dict[str, str]:
-    """Environment of the tests and of every process that they start."""
+def _environment(folder: str, quick: bool) -> dict[str, str]:
+    """Environment of the tests and of every process that they start. quick: programs are made soon and run slower; most run once."""
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return {
         "STABVIZ_STORE": str(Path(folder) / "store"),
@@ -37,13 +37,14 @@ def _environment(folder: str) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", str(cache_home / "stabviz" / f"jax-tests-{_machine()}")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "--xla_backend_optimization_level=0" if quick else ""),
     }
 
 
 def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="stabviz-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    os.environ.update(_environment(folder))
+    os.environ.update(_environment(folder, quick="not benchmark" in (config.option.markexpr or "")))
     import jax
 
     jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "benchmarks" in item.path.relative_to(REPOSITORY).parts:
             item.add_marker("benchmark")
-        if "page" in getattr(item, "fixturenames", ()) or "browser" in getattr(item, "fixturenames", ()):
+        if {"page", "browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("browser")
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     if any(item.get_closest_marker("browser") for item in items) and browser_path() is None:

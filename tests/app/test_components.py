@@ -97,6 +97,29 @@ def lab(page, served, quiet):
     return pages[-1]
 
 
+@pytest.fixture(scope="module")
+def open_page(browser, served):
+    """A page for the tests that leave it as the next one needs it, and what went wrong on it."""
+    url, pages = served
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page, errors = context.new_page(), []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    page.wait_for_function(READY)
+    yield page, pages[-1], errors
+    context.close()
+
+
+@pytest.fixture
+def shared(open_page):
+    """The page and its Python side, which has heard nothing yet."""
+    page, lab, errors = open_page
+    lab.said.clear()
+    yield page, lab
+    assert errors == []
+
+
 def until(page, fact, what="it", ms=60_000):
     """Wait for a fact of the Python side without stopping the browser."""
     end = time.monotonic() + ms / 1000
@@ -128,7 +151,8 @@ def test_dragging_a_slider_coalesces_and_settles_once(page, lab):
     assert float(page.get_by_role("textbox", name="learning rate").input_value()) == value
 
 
-def test_a_refused_value_is_explained_at_the_control(page, lab):
+def test_a_refused_value_is_explained_at_the_control(shared):
+    page, lab = shared
     box = page.get_by_role("textbox", name="learning rate")
     box.fill("7")
     box.press("Enter")
@@ -140,7 +164,8 @@ def test_a_refused_value_is_explained_at_the_control(page, lab):
     assert lab.heard("settled") == [{"name": "rate", "value": 0.02}]
 
 
-def test_python_moves_the_slider(page, lab):
+def test_python_moves_the_slider(shared):
+    page, lab = shared
     lab.controls.set(rate=1.0, model="ReLU")
     page.wait_for_function("() => true")
     slider = page.get_by_role("slider", name="learning rate")
@@ -149,7 +174,8 @@ def test_python_moves_the_slider(page, lab):
     expect(page.get_by_role("radio", name="ReLU")).to_be_checked()
 
 
-def test_keys_on_an_integer_slider_always_move_it(page, lab):
+def test_keys_on_an_integer_slider_always_move_it(shared):
+    page, lab = shared
     page.get_by_role("slider", name="batch size").focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
@@ -169,7 +195,8 @@ def test_special_values_choices_and_switches(page, lab):
     expect(page.get_by_role("textbox", name="temperature")).to_have_value("off")
 
 
-def test_run_bar_says_what_the_button_does(page, lab):
+def test_run_bar_says_what_the_button_does(shared):
+    page, lab = shared
     page.get_by_role("button", name="Run", exact=True).click()
     until(page, lambda: lab.heard("run"))
     lab.bar.show("running", 186, 1000, 61.0, 13.0)
@@ -198,7 +225,8 @@ def test_shortcuts_are_for_the_page_and_not_for_text(page, lab):
     assert page.evaluate("document.activeElement.name") == "q"
 
 
-def test_scrubbing_leaves_follow_and_follow_comes_back(page, lab):
+def test_scrubbing_leaves_follow_and_follow_comes_back(shared):
+    page, lab = shared
     slider = page.get_by_role("slider", name="recorded moment")
     slider.focus()
     page.keyboard.press("ArrowLeft")
@@ -252,11 +280,11 @@ def test_claims_questions_tables_and_visibility(page, lab):
     until(page, lambda: lab.browser.views == [])
 
 
-@pytest.mark.parametrize("width", [390, 768, 1024, 1440])
-def test_nothing_overflows(page, lab, width):
-    page.set_viewport_size({"width": width, "height": 844})
-    page.wait_for_timeout(200)
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+def test_nothing_overflows(page, lab):
+    for width in (390, 768, 1024, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_closed_pages_are_freed(page, served):

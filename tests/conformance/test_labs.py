@@ -22,6 +22,7 @@ from conformance import (
     traced,
     turned,
 )  # fmt: skip
+from wire import last_frame, lengthened
 
 import stabviz as sv
 from stabviz.acts import uses
@@ -271,6 +272,22 @@ def test_views_draw_a_short_run_and_keep_their_structure(lab):
             for n in (1, ds.sizes["step"]):
                 sentence = view.sentence(ds.isel(step=slice(0, n)))
                 assert sentence and "\n" not in sentence and sentence.endswith("."), view.slug
+
+
+BUDGET = {
+    "sgd_stability": (70, 44_000), "phase_spiral": (40, 72_000), "chaos_forecasting": (105, 130_000), "neural_collapse": (70, 44_000),
+}  # fmt: skip
+"""Changes and bytes that a frame may send, all views of a lab together; another lab has as much as the dearest of these."""
+
+
+@each_lab
+def test_a_frame_keeps_the_budget_on_its_way_to_the_browser(lab):
+    name = lab.system_name()
+    ds = lengthened(carried_out(lab.slug, name)[0], len(lab.plan().schedule.at))
+    sent = last_frame(lab, ds, name)
+    changes, size = (sum(column) for column in zip(*sent.values(), strict=True))
+    most = BUDGET.get(lab.slug, tuple(max(each) for each in zip(*BUDGET.values(), strict=True)))
+    assert sent and changes <= most[0] and size <= most[1], f"{changes} changes, {size:,} bytes: {sent}"
 
 
 def pairs():
