@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .record import versions
+from .record import told, versions
 
 if TYPE_CHECKING:
     from .lab import Lab, Paper
@@ -66,7 +65,7 @@ def citations(lab: Lab | None = None, attrs: Mapping[str, Any] | None = None) ->
         attrs: a Dataset's; the versions in them are those that its numbers came from. Other libraries are given as installed here.
     """
     entries = [paper_entry(lab.paper, lab.slug)] if lab is not None and lab.paper.title else []
-    recorded = json.loads(str((attrs or {}).get("versions", "{}")))
+    recorded = told(attrs or {}, "versions", dict)
     known = {**_installed(), **{str(name): str(version) for name, version in recorded.items()}}
     for name, library in LIBRARIES.items():
         if name in known:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .job import RunError
+from .record import told
 
 ALIGN = ("step", "time", "event")
 """Ways to lay runs over each other."""
@@ -49,7 +49,7 @@ def event_step(dataset: xr.Dataset, event: str) -> float:
         return float(dataset["step"].values[int(np.argmax(passed))])
     status, ended = str(attrs.get("status", "")), int(attrs.get("ended_step", -1))
     if event == "touched":
-        touches = json.loads(str(attrs.get("plan", "{}"))).get("interventions") or []
+        touches = told(attrs, "plan", dict).get("interventions") or []
         if not touches:
             raise RunError(f"{who} was not touched.")
         return float(min(touch[0] for touch in touches))

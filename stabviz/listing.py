@@ -14,6 +14,7 @@ from typing import Any
 from .control import Control
 from .lab import Lab, labs
 from .plan import Intervention, value_of
+from .record import told
 from .store import RunInfo, Store
 
 BROKEN_OFF = "broken off"
@@ -181,14 +182,19 @@ def row(info: RunInfo, found: Mapping[str, Lab], written: bool = True) -> Row:
         base, changes = nearest(said, bases(lab, system) if lab else (Base(slug, system, "", slug or "no lab"),))
         steps, seed = int(said["steps"]), int(record["seed"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # not a plan of ours, or of a later version
-        base, changes, steps, seed = Base(slug, system, "", slug or "no lab"), {}, int(attrs.get("steps", 0)), int(attrs.get("seed", 0))
+        base, changes, steps, seed = Base(slug, system, "", slug or "no lab"), {}, _whole(attrs, "steps", 0), _whole(attrs, "seed", 0)
     status = str(attrs.get("status", "unknown"))
     if status == "running" and not written:
         status = BROKEN_OFF
-    axes: dict[str, int] = json.loads(str(attrs.get("axes", "{}"))) if study else {}
-    cases = len(json.loads(str(attrs.get("runs", "[]")))) if study else 0
+    axes = {name: n for name, n in told(attrs, "axes", dict).items() if isinstance(n, int)} if study else {}
+    cases = len(told(attrs, "runs", list)) if study else 0
     changes = {name: value for name, value in changes.items() if name not in axes}
-    return Row(info, base, changes, status, steps, int(attrs.get("ended_step", -1)), seed, axes, cases)
+    return Row(info, base, changes, status, steps, _whole(attrs, "ended_step", -1), seed, axes, cases)
+
+
+def _whole(attrs: Mapping[str, Any], name: str, otherwise: int) -> int:
+    value = attrs.get(name)
+    return value if isinstance(value, int) else otherwise
 
 
 def rows(store: Store) -> list[Row]:

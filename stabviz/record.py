@@ -24,6 +24,15 @@ MOST_BYTES = 4e9
 PACKAGES = ("stabviz", "jax", "jaxlib", "equinox", "numpy", "xarray")
 
 
+def told(attrs: Mapping[Any, Any], name: str, kind: type[Any]) -> Any:
+    """What an attribute says in JSON, or an empty `kind` where it says nothing of that kind: a store may come from anywhere."""
+    try:
+        value = json.loads(str(attrs.get(name, "")))
+    except (ValueError, RecursionError):
+        return kind()
+    return value if isinstance(value, kind) else kind()
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Versions of the packages that decide a run's numbers."""

@@ -19,7 +19,7 @@ from .batch import Batch, signature
 from .control import ControlError
 from .job import Job, RunError
 from .plan import Plan
-from .record import versions
+from .record import told, versions
 from .run import Progress, Run
 from .simulation import Simulation
 from .store import StoreError
@@ -202,12 +202,12 @@ class StudyRun(Job):
         found: dict[int, tuple[xr.Dataset, int]] = {}
         try:
             mine = store.info(self.id) if store.exists(self.id) else None
-            begun = json.loads(str(mine.attrs.get("runs", "[]")))[: int(mine.attrs.get("copied", 0))] if mine is not None else None
+            begun = told(mine.attrs, "runs", list)[: int(mine.attrs.get("copied", 0))] if mine is not None else None
             if begun == []:
                 return {}
             infos = [mine] if mine is not None and mine.rows.get("case", 0) >= len(begun or []) else store.runs()
             for info in infos:
-                runs = json.loads(str(info.attrs.get("runs", "[]"))) if info.attrs.get("kind") == "study" else []
+                runs = [str(name) for name in told(info.attrs, "runs", list)] if info.attrs.get("kind") == "study" else []
                 rows = [(place[run], r) for r, run in enumerate(runs[: info.rows.get("case", 0)]) if run in place]
                 if begun is not None:
                     rows = [(i, r) for i, r in rows if self.plans[i].id in begun]

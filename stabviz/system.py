@@ -95,6 +95,8 @@ class Schedule:
 
     def __init__(self, steps: int = 10_000, frames: int = 200, spacing: str = "linear", *, segments: tuple[Segment, ...] | None = None):
         object.__setattr__(self, "segments", segments if segments is not None else (Segment(steps, frames, spacing),))
+        if self.steps >= 2**31:
+            raise ControlError("steps", f"steps cannot be {self.steps:,}, all stretches together: {2**31 - 1:,} is the most.")
 
     def then(self, after: Schedule) -> Schedule:
         """This schedule, then `after`."""

@@ -137,7 +137,10 @@ class Catalog:
             job = going.get(info.id)
             if known is not None and known[1].info == info and job is None and known[1].status not in LIVE:
                 continue
-            block.append(self._row(info, found, job))
+            try:
+                block.append(self._row(info, found, job))
+            except Exception:  # one of which nothing can be told must not hide the others
+                log.exception("run %s cannot be listed", info.id)
             if len(block) >= BLOCK:
                 self._publish(block)
                 block = []

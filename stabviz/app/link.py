@@ -18,6 +18,9 @@ OWN = ("lab", "system", "preset", "seed", "steps", "frames", "spacing", "touch",
        "page", "q", "claim", "run", "start", "keys", *sweep_link.WORDS, *lesson.WORDS)
 """Words of the link that are not controls. A control of such a name is written with a dot in front."""
 
+MOST_FRAMES = 100_000
+"""Recorded moments of a run that a link may ask for, all its stretches together: a page is told each of them."""
+
 TABS = (("live", "Live"), ("instruments", "Instruments"), ("sweep", "Sweep"), ("theory", "Theory"), ("data", "Data"))
 """The tabs of a lab's page: (word in the link, title)."""
 
@@ -189,6 +192,9 @@ def read(lab: Lab, query: str) -> State:
     _numbers(state, given, problems)
     if "seed" in given:  # a whole link: what it does not name is not there
         state.more = tuple(m for word, text in words if word == "more" and (m := _more(text, problems)))
+        if state.frames + sum(m.frames for m in state.more) > MOST_FRAMES:
+            problems.append(f"The link goes on for more than {MOST_FRAMES:,} frames; its continuations are left out.")
+            state.more = ()
         state.touches = tuple(t for word, text in words if word == "touch" and (t := _touch(lab, state, text, problems)))
     state.lesson = lesson.read(given, [*specs, "system", "steps", "frames"], dict(TABS), problems)
     state.start, state.keys = _start(given.get("start", ""), problems), _keys(given.get("keys", ""), problems)
@@ -255,6 +261,8 @@ def _keys(text: str, problems: list[str]) -> tuple[tuple[str, int], ...]:
 def _more(text: str, problems: list[str]) -> Segment | None:
     try:
         steps, frames, spacing = text.split()
+        if int(frames) > 10_000:
+            raise ValueError
         return Segment(int(steps), int(frames), spacing)
     except ValueError:
         problems.append(f"The link has a continuation that cannot be read, {text[:60]!r}; it is left out.")

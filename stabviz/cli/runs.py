@@ -29,11 +29,13 @@ def full(store: Store, text: str) -> str:
 
 def _summary(row: Row) -> dict[str, Any]:
     """What `runs --json` says of a run."""
+    from ..record import told
+
     info, attrs = row.info, row.info.attrs
     said = {"lab": row.base.lab, "system": row.base.system, "preset": row.base.preset, "changes": dict(row.changes), "status": row.status,
             "ended_step": row.ended_step, "steps": row.steps, "seed": row.seed, "frames": info.frames, "bytes": info.size}  # fmt: skip
     more = {"cases": row.cases, "axes": dict(row.axes)} if row.cases else {}
-    controls = json.loads(str(attrs.get("controls", "{}")))
+    controls = told(attrs, "controls", dict)
     return {"id": info.id, **said, **more, "created": info.created.isoformat(timespec="seconds"), "controls": controls}
 
 

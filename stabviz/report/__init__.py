@@ -27,7 +27,10 @@ __all__ = ["MOST_RUNS", "Subject", "Sweep", "build", "stored", "write"]
 
 def stored(store: Store, run_id: str) -> Any:
     """What a report can be of, from a store by its whole name: a run or a sweep. Raises as `Subject.stored`."""
-    return (Sweep if store.info(run_id).attrs.get("kind") == "study" else Subject).stored(store, run_id)
+    try:
+        return (Sweep if store.info(run_id).attrs.get("kind") == "study" else Subject).stored(store, run_id)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise RunError(f"what run {run_id} says of itself is not from this version, or not from stabviz: it can only be copied.") from error
 
 
 def build(of: Sequence[Any], frames: int | None = None) -> str:

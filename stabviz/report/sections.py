@@ -11,6 +11,7 @@ from stabviz.app.components.claims import KINDS, PATHS
 from stabviz.app.text import inline, symbol, theory_html
 from stabviz.citing import citations
 from stabviz.lab import Judged
+from stabviz.record import told
 from stabviz.report.pictures import Picture
 from stabviz.report.subject import Subject, differences
 from stabviz.system import controls
@@ -145,7 +146,7 @@ def reproduce(code: Sequence[tuple[str, str]]) -> str:
 def provenance(subject: Subject) -> str:
     """Where the numbers come from."""
     attrs, plan = subject.attrs, subject.plan
-    known = json.loads(str(attrs.get("versions", "{}")))
+    known = told(attrs, "versions", dict)
     rows = [
         ("run", f"<code>{escape(subject.id)}</code>, the hash of all that determines it"),
         ("lab and model", f"{escape(subject.lab.title)} (<code>{escape(plan.lab or subject.lab.slug)}</code>), {escape(plan.name)}"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from stabviz.job import RunError
 from stabviz.lab import Judged, Lab, lab
 from stabviz.own import lab_of
 from stabviz.plan import Plan, from_record
+from stabviz.record import told
 from stabviz.report import sections
 from stabviz.report.page import built, page
 from stabviz.report.pictures import Drawing, Picture
@@ -66,14 +66,14 @@ class Sweep:
         """A sweep from a store, by its whole name. Raises as `Subject.stored`."""
         flat = store.open(study_id).load()
         attrs = flat.attrs
-        sizes = {str(n): int(v) for n, v in json.loads(str(attrs.get("axes", "{}"))).items()}
+        sizes = {str(n): int(v) for n, v in told(attrs, "axes", dict).items()}
         if not sizes or int(flat.sizes.get("case", 0)) < int(np.prod(list(sizes.values()))):
             raise RunError(f"sweep {study_id} is not complete: carry it out to its end to report it from the store.")
         found = lab(str(attrs["lab"]))
-        labels = json.loads(str(attrs.get("labels", "{}")))
+        labels = told(attrs, "labels", dict)
         spread = Table.opened(flat, {name: labels.get(name) or range(n) for name, n in sizes.items()}).assign_attrs(attrs)
         axes = {name: labels.get(name) or _values(spread, name, n) for name, n in sizes.items()}
-        record = json.loads(str(attrs.get("plan", "{}")))
+        record = told(attrs, "plan", dict)
         plan = from_record(record, found.system_class(record["system"])) if record else None
         return cls(found, study_id, axes, spread, str(attrs.get("status", "unknown")), plan)
 
@@ -347,7 +347,7 @@ def code(sweep: Sweep) -> list[tuple[str, str]]:
 
 
 def _versions(sweep: Sweep) -> list[tuple[str, str]]:
-    known = json.loads(str(sweep.dataset.attrs.get("versions", "{}")))
+    known = told(sweep.dataset.attrs, "versions", dict)
     return [("versions", ", ".join(f"{n} {v}" for n, v in known.items()))] if known else []
 
 
