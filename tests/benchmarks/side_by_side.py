@@ -12,7 +12,8 @@ from typing import Any
 
 
 def note(
-    benchmark: Any, what: str, values: Sequence[float], unit: str = "×", beside: str = "", aim: str = "", of: str = "median", limit: str = ""
+    benchmark: Any, what: str, values: Sequence[float], unit: str = "×", beside: str = "", aim: str = "", of: str = "median",
+    limit: str = "",
 ) -> float:
     """Put a row into the benchmark's table; returns the number that it shows.
 

@@ -59,7 +59,8 @@ def test_spectra_against_dysts(benchmark, name):
     def theirs():
         found["dysts"] = analysis.find_lyapunov_exponents(model, POINTS, pts_per_period=POINTS_A_PERIOD, tol=0.0)
 
-    times = compare(benchmark, ours, theirs, rounds=1)  # a call of dysts takes a minute
+    what = f"Lyapunov spectrum of {name}, {span:.0f} units of time"
+    times = compare(benchmark, ours, theirs, rounds=1, what=what, beside="dysts")  # a call of dysts takes a minute
     errors = {who: np.abs(np.asarray(values, float) - known) for who, values in found.items()}
     benchmark.extra_info.update({f"error_{who}": [round(float(e), 4) for e in each] for who, each in errors.items()})
     each = [f"{who} {np.round(values, 4)}, off by {np.round(errors[who], 4)}" for who, values in found.items()]

@@ -54,7 +54,8 @@ def test_training_against_scikit_learn(benchmark):
             net.fit(x, LABELS)
         assert net.score(x, LABELS) > 0.9
 
-    assert compare(benchmark, training(), theirs)["ratio"] < 5
+    what = "100 epochs of a network of five layers, cold problem"
+    assert compare(benchmark, training(), theirs, what=what, beside="scikit-learn")["ratio"] < 5
 
 
 def test_training_against_pytorch(benchmark):
@@ -73,12 +74,13 @@ def test_training_against_pytorch(benchmark):
                 torch.nn.functional.cross_entropy(net(x[chosen]), y[chosen]).backward()
                 optimiser.step()
 
-    assert compare(benchmark, training(), theirs)["ratio"] < 5
+    what = "100 epochs of a network of five layers, cold problem"
+    assert compare(benchmark, training(), theirs, what=what, beside="PyTorch")["ratio"] < 5
 
 
 def test_streaming_a_hundred_frames_of_training(benchmark):
     """Observing 100 frames of all measures beside the same training observed once."""
-    compare(benchmark, training(100), training())
+    compare(benchmark, training(100), training(), what="training with 100 frames of all measures", beside="the same, observed once")
 
 
 MODEL = {"classes": 10, "samples_per_class": 20, "feature_dim": 30}
@@ -112,7 +114,7 @@ def test_flow_against_scipy(benchmark):
     def ours():
         carry_out(Plan(Flow(**MODEL), seed=next(seeds)))
 
-    compare(benchmark, ours, theirs)
+    compare(benchmark, ours, theirs, what="gradient flow of 6,000 numbers, the same tolerances", beside="SciPy's RK45")
 
 
 def test_alternating_minimisation_against_numpy(benchmark):
@@ -137,4 +139,4 @@ def test_alternating_minimisation_against_numpy(benchmark):
         ds, _ = carry_out(Plan(Bare(**MODEL, tether=0.01), seed=next(seeds), schedule=Schedule(1000, 50)))
         assert ds["step"].values[-1] == 1000
 
-    compare(benchmark, ours, theirs)
+    compare(benchmark, ours, theirs, what="1,000 sweeps of alternating minimisation, 50 frames", beside="NumPy, no frames")

@@ -53,7 +53,9 @@ def test_a_sweep_in_single_runs(benchmark, tmp_path, controls, steps, single):
                 plan = sv.lab("sgd_stability").plan(**controls, steps=steps, seed=next(seeds))
                 assert scheduler.submit(plan).wait().status == "finished"
 
-    found = compare(benchmark, ours, theirs, rounds=3)
+    size = "small" if controls else "full"
+    what = f"1,024 points, {size} size, {steps:,} steps, in single runs"
+    found = compare(benchmark, ours, theirs, rounds=3, what=what, beside=single, aim="20" if single == PAGE else "", times=some)
     scheduler.close()
     singles, cpu = found["ratio"] * some, found["cpu_ratio"] * some
     benchmark.extra_info.update({"singles": round(singles, 1), "singles_cpu": round(cpu, 1)})

@@ -1,0 +1,168 @@
+"""The page, in a real browser with a server in a process of its own: how soon it is there, how soon a control is answered, what is sent."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from .side_by_side import note
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
+
+ARRIVED = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle"
+READY = f"{ARRIVED} && document.documentElement.dataset.hears"
+LABS = ("sgd_stability", "phase_spiral", "chaos_forecasting", "neural_collapse")
+PRESSES = 24
+
+PUT = "() => [...Bokeh.documents[0]._all_models.values()].some(m => m.type === 'Figure')"
+
+WATCH = """slider => new Promise((done, fail) => {
+  const sources = [...Bokeh.documents[0]._all_models.values()].filter(m => m.type === 'ColumnDataSource')
+  const source = sources.find(s => s.data['2/η']?.length > 1) // it is the same at all steps until eta is turned
+  if (!source) return fail(new Error('no curve of the bound on the page'))
+  const last = () => source.data['2/η'].at(-1), before = last(), start = performance.now()
+  slider.value = +slider.value + window.svWay
+  for (const type of ['input', 'change']) slider.dispatchEvent(new Event(type, { bubbles: true }))
+  const look = () => {
+    if (Math.abs(last() / before - 1) > 1e-3) return requestAnimationFrame(() => done(performance.now() - start))
+    if (performance.now() - start > 10000) return fail(new Error('no new frame in ten seconds'))
+    requestAnimationFrame(look)
+  }
+  look()
+})"""
+
+COUNT = """() => { const seen = new Map(), times = []; window.svTimes = times
+  const look = () => { let changed = false
+    for (const m of Bokeh.documents[0]._all_models.values()) if (m.type === 'ColumnDataSource') {
+      const columns = Object.values(m.data), old = seen.get(m)
+      if (old && columns.some((c, i) => c !== old[i])) changed = true
+      seen.set(m, columns) }
+    if (changed) times.push(performance.now())
+    requestAnimationFrame(look) }
+  look() }"""
+
+
+class Server:
+    """`stabviz serve` in a process of its own."""
+
+    def __init__(self, folder, cache):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        env = {**os.environ, "XDG_CACHE_HOME": str(cache), "JAX_COMPILATION_CACHE_DIR": str(cache / "jax")}
+        self.start = time.perf_counter()
+        command = [sys.executable, "-m", "stabviz", "serve", "--port", str(port), "--store", str(folder)]
+        self.process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def first_page(self) -> float:
+        """Seconds until the first page is answered."""
+        while True:
+            assert self.process.poll() is None, "the server has ended"
+            try:
+                with urllib.request.urlopen(self.url, timeout=30) as answer:
+                    answer.read()
+                return time.perf_counter() - self.start
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    made = Server(tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("cache"))
+    made.first_page()
+    yield made
+    made.stop()
+
+
+def run(page, button="Run"):
+    page.get_by_role("button", name=button, exact=True).first.click()
+
+
+def finished(page):
+    page.get_by_role("button", name="Continue", exact=True).wait_for(timeout=180_000)
+
+
+def test_server_start(benchmark, tmp_path):
+    """From the command to the first page, with nothing in the caches, and again."""
+    times = []
+    for _ in range(4):
+        made = Server(tmp_path / "store", tmp_path / "cache")
+        times.append(made.first_page())
+        made.stop()
+    benchmark.pedantic(lambda: None, rounds=1)
+    note(benchmark, "server start → first page, cold", times[:1], "s")
+    note(benchmark, "server start → first page, warm", times[1:], "s", limit="imports of JAX, HoloViews and Panel")
+
+
+def test_a_card_is_clicked(benchmark, server, page):
+    """From the click on a lab's card to a page that hears keys and has its controls; the browser knows the scripts already."""
+    times = []
+    for i in range(11):
+        page.goto(server.url)
+        page.wait_for_function(ARRIVED)
+        card = page.locator(f"a[href*='lab={LABS[i % len(LABS)]}']").first
+        start = time.perf_counter()
+        card.click()
+        page.wait_for_function(READY)
+        times.append(time.perf_counter() - start)
+    benchmark.pedantic(lambda: None, rounds=1)
+    note(benchmark, "click on a lab's card → page usable", times[1:], "s", aim="< 1 s", limit="BokehJS and Panel's scripts, 4.7 MB to run")
+
+
+def test_a_control_is_turned(benchmark, server, page):
+    """From a move of the slider of the learning rate, in a run that goes on, to the first frame drawn with the new rate. Warm."""
+    times = []
+    for seed in range(3):
+        page.goto(f"{server.url}?lab=sgd_stability&steps=1000000&frames=1000&seed={900 + seed}")
+        page.wait_for_function(READY)
+        run(page)
+        page.wait_for_function(PUT)
+        page.wait_for_timeout(2500)
+        slider = page.get_by_role("slider", name="learning rate", exact=True)
+        for i in range(PRESSES // 3 + 1):
+            page.evaluate("way => { window.svWay = way }", 3 if i % 2 else -3)
+            took = slider.evaluate(WATCH)
+            if i:  # the first one of a page compiles, if anything has to be
+                times.append(took)
+            page.wait_for_timeout(300)
+        page.get_by_role("button", name="Pause", exact=True).first.click()
+    benchmark.pedantic(lambda: None, rounds=1)
+    limit = "a page looks for news every 80 ms"
+    note(benchmark, "control turned → first new frame drawn, p50", times, "ms", limit=limit)
+    note(benchmark, "control turned → first new frame drawn, p95", times, "ms", aim="< 150 ms", of="p95", limit=limit)
+
+
+@pytest.mark.parametrize("lab", LABS)
+def test_frames_reach_the_browser(benchmark, server, page, lab):
+    """A default run of each lab: frames a second that are drawn, messages and bytes that each takes; programs compiled."""
+    sent: list[int] = []
+    page.on("websocket", lambda ws: ws.on("framereceived", lambda data: sent.append(len(data))))
+    for seed in (1, 2):
+        page.goto(f"{server.url}?lab={lab}&seed={seed}")
+        page.wait_for_function(READY)
+        page.evaluate(COUNT)
+        sent.clear()
+        start = time.perf_counter()
+        run(page)
+        finished(page)
+        page.wait_for_timeout(300)
+    times = page.evaluate("window.svTimes")
+    benchmark.pedantic(lambda: None, rounds=1)
+    took = (times[-1] - times[0]) / 1000
+    limit = "80 ms a tick, figures drawn in one thread"
+    note(benchmark, f"{lab}: frames drawn in the browser", [(len(times) - 1) / took], "/s", limit=limit)
+    note(benchmark, f"{lab}: messages a frame", [len(sent) / len(times)], "")
+    note(benchmark, f"{lab}: bytes a frame", [sum(sent) / len(times) / 1e3], "kB")
+    note(benchmark, f"{lab}: a default run, from Run to its end", [time.perf_counter() - start - 0.3], "s", aim="< 20 s")
