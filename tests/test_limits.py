@@ -101,7 +101,9 @@ def made(request):
 # What does not fit --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", Row.__dataclass_fields__["where"].metadata["control"].choices)
+@pytest.mark.parametrize("where", ["state", "between", "given", "once", *(
+    pytest.param(where, marks=pytest.mark.soak) for where in ("problem", "inside", "gathered", "seen", "begin")
+)])  # fmt: skip
 def test_a_size_that_fits_nowhere_is_a_sentence_before_any_of_it_is_made(where, monkeypatch):
     monkeypatch.setattr(memory, "free", lambda: 8e9)
     before = memory._machine()
@@ -157,7 +159,7 @@ def test_a_sweep_is_refused_for_all_that_it_holds(monkeypatch, made):
             made().submit_study(sv.Study(axes=axes, frames=4, steps=20), system).wait()
 
 
-@pytest.mark.parametrize("where", ["state", "problem", "seen"])
+@pytest.mark.parametrize("where", ["state", "seen", pytest.param("problem", marks=pytest.mark.soak)])
 def test_the_estimate_is_what_is_held_or_a_little_more(where):
     before = sum(x.nbytes for x in jax.live_arrays())
     simulation = Simulation(plan(frames=10, n=10**6, where=where))
