@@ -66,7 +66,7 @@ class Keeper:
             dataset = self.store.open(self.run_id)
             return status, dataset.load() if dataset.nbytes < LOADED_BYTES else dataset
         except StoreError as error:
-            self.notice = str(error)
+            self.notice = str(error) if anything else ""  # else it is told with what is done about it, in `open`
             return None
 
     def open(self, simulation: Simulation) -> Record | None:

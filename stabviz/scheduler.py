@@ -73,9 +73,7 @@ class Scheduler:
         with self._lock:
             run = self._known(plan.id)
         if run is not None:
-            if not paused and run._paused and not run.ended:  # also one that is still on its way to its pause
-                run.resume()
-            return run
+            return _as_asked(run, paused)
         stored = self._allow(plan.id, [plan], by, leaving)
         needed = {} if stored and self.limits.read_only else {name: self.submit(before, lab) for name, before in plan.needs.items()}
         return self._add(Run(plan, self, lab), needed, paused)
@@ -105,9 +103,7 @@ class Scheduler:
         with self._lock:
             known = self._known(job.id)
         if known is not None:
-            if begin and known._paused and not known.ended:
-                known.resume()
-            return known
+            return _as_asked(known, not begin)
         if not begin and (self.store is None or not self.store.exists(job.id)):
             return None
         self._allow(job.id, job.plans, by)
@@ -146,10 +142,11 @@ class Scheduler:
         run._paused = paused
         with self._lock:
             known = self._known(run.id)
-            if known is not None:
-                return known
-            self._runs[run.id] = run
-            self._runs.move_to_end(run.id)
+            if known is None:
+                self._runs[run.id] = run
+                self._runs.move_to_end(run.id)
+        if known is not None:  # asked for by two at the same moment
+            return _as_asked(known, paused)
         self.wake(run)
         return run
 
@@ -164,7 +161,7 @@ class Scheduler:
         with self._lock:
             known = self._known(plan.id)
         if known is not None:
-            return known
+            return _as_asked(known, False)
         self._allow(plan.id, [plan])
         simulation, record = parent._simulation, parent._record
         if simulation is None or record is None:
@@ -260,6 +257,13 @@ class Scheduler:
         for run in self.runs():
             if not run.ended:
                 run.release()
+
+
+def _as_asked(known: Any, paused: bool) -> Any:
+    """A job that is known already; it goes on where that is asked for, also if it is still on its way to its pause."""
+    if not paused and known._paused and not known.ended:
+        known.resume()
+    return known
 
 
 class WarmUp(Job):

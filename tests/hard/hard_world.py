@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from visitors import OPEN
 
+from stabviz.app import link
 from stabviz.carry_out import carry_out
 from stabviz.lab import lab
 from stabviz.plan import from_record
@@ -25,8 +27,21 @@ SMALL = "?lab=sgd_stability&samples=40&features=60&sparsity=2&steps=3000&frames=
 
 def in_a_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Run a coroutine in a thread: a browser of other tests may keep a loop in this one."""
+
+    async def all_of_it() -> Any:
+        try:
+            return await work()
+        finally:
+            await asyncio.gather(*(visitor.close() for visitor in list(OPEN)))
+
     with ThreadPoolExecutor(1) as outside:
-        return outside.submit(lambda: asyncio.run(work())).result()
+        return outside.submit(lambda: asyncio.run(all_of_it())).result()
+
+
+def plan_of(query: str) -> Any:
+    """The plan of the run that a link shows."""
+    found = lab(dict(link.pairs(query))["lab"])
+    return link.read(found, query).plan(found)
 
 
 class Reader:

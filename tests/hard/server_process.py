@@ -164,9 +164,13 @@ def count() -> dict[str, int]:
 
 
 def forget() -> None:
-    """Let go of ended runs and of the pictures of runs, as new ones would make it do."""
+    """Let go of runs, those too that nobody watches any more, and of the pictures of runs, as new ones would make it do."""
     from stabviz.app.live import studio
 
+    for job in _scheduler().runs():
+        if not job.ended and job.abandoned_for > 0:
+            job.cancel()
+            job.wait(20)
     for job in _scheduler().runs():
         _scheduler().forget(job.id)
     with studio._change:

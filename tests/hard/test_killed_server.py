@@ -125,10 +125,9 @@ def test_a_server_killed_a_hundred_times_loses_nothing(nursery, own, tmp_path):
     for c in range(10):
         people = [
             Person(PLAIN.format(seed=10 * c), touches=3),
-            Person(PLAIN.format(seed=10 * c + 1).replace("frames=120", "frames=400")),
-            Person(f"{SMALL}&seed={c}", touches=2),
+            Person(f"{SMALL}&seed={c}", touches=2) if c % 2 else Person(PLAIN.format(seed=10 * c + 1).replace("frames=120", "frames=400")),
             Person(SWEPT.format(seed=10 * c, points=12)),
         ]
         met += campaign(nursery, tmp_path / str(c), people, kills=10, longest=4.0, seed=100 + c)
         print(c, dict(met), flush=True)
-    assert met["kills"] == 100 and met["running"] >= 30 and met["ended finished"] >= 40
+    assert met["kills"] == 100 and met["running"] >= 30 and met["ended finished"] >= 30

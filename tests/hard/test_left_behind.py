@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import threading
@@ -19,6 +20,7 @@ from stabviz.job import Job
 from stabviz.scheduler import Scheduler
 from stabviz.store import Checkpoint, Store, layout, places
 from stabviz.studies import Study
+from stabviz.study_run import StudyRun
 
 
 def change(run: Path, how: Callable[[list[np.ndarray]], list[np.ndarray]]) -> None:
@@ -161,11 +163,14 @@ def test_what_is_asked_for_before_it_came_to_its_pause_goes_on(own):
         plan = lab.plan(seed=1, steps=100, frames=5)
         run = scheduler.submit(plan, lab=lab, paused=True)
         assert scheduler.submit(plan, lab=lab) is run and run.status == "waiting"
-        sweep = scheduler._add(scheduler.submit_study(study, lab), {}, True)
-        sweep.pause()
+        sweep = scheduler._add(StudyRun(study, lab, scheduler, lab), {}, True)
         assert scheduler.submit_study(study, lab) is sweep and sweep.status == "waiting"
+        two = dataclasses.replace(study, seed=7)  # two threads that found nothing at the same moment, one to look, one to begin
+        looked, begun = StudyRun(two, lab, scheduler, lab), StudyRun(two, lab, scheduler, lab)
+        assert scheduler._add(looked, {}, True) is looked and scheduler._add(begun, {}, False) is looked
         busy.go.set()
-        assert run.wait(60).status == "finished" and sweep.wait(60).status == "finished"
+        for job in (run, sweep, looked):
+            assert job.wait(60).status == "finished"
     finally:
         scheduler.close()
 

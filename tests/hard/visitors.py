@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 import time
@@ -17,6 +18,8 @@ from bokeh.protocol import Protocol
 from bokeh.protocol.receiver import Receiver
 
 PROTOCOL = Protocol()
+OPEN: set[Visitor] = set()
+"""Those who are on a page."""
 
 
 async def fetch(address: str, query: str = "") -> tuple[int, str]:
@@ -38,6 +41,9 @@ class Visitor:
     def __init__(self, address: str) -> None:
         self.address = address
         self.errors: list[str] = []
+        self.html = ""
+        self.said: list[Any] = []
+        """What components were told beside their parameters."""
         self.messages = 0
         """Changes that the page was told."""
         self._parts: dict[str, str] = {}
@@ -51,12 +57,12 @@ class Visitor:
 
     async def open(self, query: str = "", **words: Any) -> Visitor:
         """Open a page, as a browser does: its HTML, then its socket."""
-        code, html = await fetch(self.address, query or "?" + urlencode(words))
-        assert code == 200, (code, html[:300])
-        self.html = html
-        token = re.search(r'"token":"([^"]+)"', html)
-        assert token, html[:300]
+        code, self.html = await fetch(self.address, query or "?" + urlencode(words))
+        assert code == 200, (code, self.html[:300])
+        token = re.search(r'"token":"([^"]+)"', self.html)
+        assert token, self.html[:300]
         request = HTTPRequest(self.address.replace("http", "ws", 1) + "/ws", request_timeout=120, connect_timeout=120)
+        OPEN.add(self)
         self._ws = await websocket_connect(request, subprotocols=["bokeh", token[1]], max_message_size=2**28)
         receiver = Receiver(PROTOCOL)
         assert (await self._receive(receiver)).msgtype == "ACK"
@@ -99,7 +105,7 @@ class Visitor:
     @property
     def notice(self) -> str:
         """What is said above the views."""
-        return str(self.part("Words").get("object", "")) if self.part("Words").get("visible", True) else ""
+        return html.unescape(re.sub(r"<[^>]*>", "", str(self.part("Words").get("object", ""))))
 
     async def until(self, fact: Callable[[], Any], seconds: float = 120) -> Any:
         """Wait until something is so of the page (looked at with each change)."""
@@ -124,10 +130,12 @@ class Visitor:
 
     async def close(self) -> None:
         """Leave, as a tab that is closed."""
-        if self._reader is not None:
-            self._reader.cancel()
+        OPEN.discard(self)
         if self._ws is not None:
             self._ws.close()
+        if self._reader is not None:
+            await asyncio.wait([self._reader], timeout=5)  # it ends when the server has said goodbye
+            self._reader.cancel()
 
     # -- the protocol ---------------------------------------------------------------------------------------------
 
@@ -180,6 +188,8 @@ class Visitor:
     def _apply(self, events: list[Any]) -> None:
         for event in events:
             self._learn(event)
+            if event.get("kind") == "MessageSent":
+                self.said.append(_plain(event["msg_data"].get("values", {})))
             if event.get("kind") == "ModelChanged":
                 self._models.setdefault(event["model"]["id"], {})[event["attr"]] = _plain(event["new"])
 
