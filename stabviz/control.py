@@ -19,6 +19,8 @@ import equinox as eqx
 import numpy as np
 import param
 
+from .names import advice, listed
+
 KINDS = ("float", "int", "bool", "choice")
 
 
@@ -75,7 +77,7 @@ class Control:
         if self.kind == "bool":
             return "true or false"
         if self.kind == "choice":
-            return "one of " + ", ".join(self.choices or ())
+            return "one of " + listed(self.choices or ())
         kind = "a whole number" if self.kind == "int" else "a number"
         if self.bounds is not None:
             low, high = (self.format(b) for b in self.bounds)
@@ -86,7 +88,9 @@ class Control:
         """The error for a value that is not allowed."""
         shown = repr(value) if isinstance(value, str) else str(value)
         shown = shown if len(shown) <= 40 else shown[:37] + "..."
-        return ControlError(self.name, f"{self.name} cannot be {shown}: it takes {self.allowed}.")
+        like = advice(value, self.choices) if isinstance(value, str) and self.choices else ""
+        meant = f" D{like[1:]}" if like.startswith("did") else ""
+        return ControlError(self.name, f"{self.name} cannot be {shown}: it takes {self.allowed}.{meant}")
 
     def validate(self, value: Any) -> Any:
         """`value` as this control keeps it (float, int, bool or str), or a `ControlError`."""

@@ -6,7 +6,6 @@ This module and a lab's own `__init__` are light: JAX and HoloViews load when a 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -18,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .boundary import Boundary as Boundary
+from .names import advice
 from .view import View as View
 
 if TYPE_CHECKING:
@@ -438,9 +438,7 @@ def _known(name: str | None, available: Mapping[str, Any], what: str, where: str
     """`name`, if it is one of `available`; else `UnknownLab` with the closest."""
     if name in available:
         return str(name)
-    close = difflib.get_close_matches(str(name), list(available), n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(available) or 'none'}."
-    raise UnknownLab(f"{where} has no {what} {str(name)[:60]!r}; {hint}")
+    raise UnknownLab(f"{where} has no {what} {str(name)[:60]!r}; {advice(str(name), available)}")
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .names import advice
 from .system import ControlError, Schedule, Segment, System, controls, kicks, watches, with_controls
 
 KEYS = ("problem", "init", "noise")
@@ -61,7 +62,7 @@ def checked(system: System, intervention: Intervention) -> Intervention:
         known = controls(system)
         for name in values:
             if name not in known:
-                raise ControlError(name, f"{type(system).__name__} has no control {name!r}; it has {', '.join(known)}.")
+                raise ControlError(name, f"{type(system).__name__} has no control {name[:60]!r}; {advice(name, known)}")
             if known[name].static or known[name].at == "start":
                 raise ControlError(name, f"{name} acts at reset only: it cannot be turned in a running run.")
         return Intervention(intervention.step, "set", {name: known[name].validate(v) for name, v in values.items()})

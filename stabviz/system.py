@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .control import Control, ControlError, control, controls, named, parameters
+from .names import advice
 
 __all__ = [
     "Control", "ControlError", "HostSystem", "Kick", "Observable", "Schedule", "Segment", "Start", "System", "Watch",
@@ -311,5 +312,5 @@ def with_controls(system: System, **values: Any) -> System:
     known = controls(system)
     for name in values:
         if name not in known:
-            raise ControlError(name, f"{type(system).__name__} has no control {name!r}; it has {', '.join(known)}.")
+            raise ControlError(name, f"{type(system).__name__} has no control {name[:60]!r}; {advice(name, known)}")
     return dataclasses.replace(system, **{name: known[name].validate(value) for name, value in values.items()})

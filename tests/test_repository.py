@@ -149,7 +149,7 @@ LAYERS = (
     {"job", "batch", "carry_out", "simulation", "simulate", "record", "engine", "acts", "cache", "chunks", "devices", "memory"},
     {"plan"},
     {"system"},
-    {"boundary", "control", "numerics", "colors", "view", "drawing", "scoreboard"},
+    {"boundary", "control", "names", "numerics", "colors", "view", "drawing", "scoreboard"},
 )
 EVERYWHERE = {"__init__", "__main__", "cli"}
 

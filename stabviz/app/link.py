@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from stabviz.app import lesson, sweep_link
 from stabviz.control import Control, ControlError
 from stabviz.lab import Lab, UnknownLab
+from stabviz.names import advice
 from stabviz.plan import KEYS, Intervention, Plan, check_seed, checked
 from stabviz.system import Schedule, Segment, controls
 
@@ -163,7 +164,7 @@ def read(lab: Lab, query: str) -> State:
 
     def known(kind: str, name: str | None, available: Mapping[str, Any]) -> str | None:
         if name and name not in available:
-            problems.append(f"The link names no {kind} of this lab: {name[:40]!r}; it has {', '.join(available)}.")
+            problems.append(f"The link names no {kind} of this lab: {name[:40]!r}; {advice(name, available)}")
             return None
         return name or None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+
+from ..names import advice
 
 OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -16,10 +17,7 @@ class Refused(Exception):
 
 def near(what: str, name: str, known: Iterable[str]) -> Refused:
     """The error for a name that is not known, with what is like it."""
-    by = {other.lstrip("-"): other for other in known}
-    close = [by[match] for match in difflib.get_close_matches(name.lstrip("-"), by, n=3, cutoff=0.6)]
-    advice = f"did you mean {' or '.join(close)}?" if close else f"there is {', '.join(by.values()) or 'none'}."
-    return Refused(f"There is no {what} {name[:60]!r}; {advice}")
+    return Refused(f"There is no {what} {name[:60]!r}; {advice(name, known, cutoff=0.6)}")
 
 
 def whole(text: str, name: str) -> int:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from stabviz.engine import split_step
+from stabviz.names import advice
 from stabviz.system import ControlError, HostSystem, Observable, Schedule, System, controls, kicks, watches
 
 Array = jax.Array
@@ -38,7 +39,7 @@ class _Wrapping(type(System)):  # type: ignore[misc]
         made = cls.of(type(system))
         for name in values:
             if name not in controls(made):
-                raise ControlError(name, f"{cls.__name__} has no control {name!r}; it has {', '.join(controls(made))}.")
+                raise ControlError(name, f"{cls.__name__} has no control {name[:60]!r}; {advice(name, controls(made))}")
         return made(**{f.name: getattr(system, f.name) for f in dataclasses.fields(type(system))} | values)
 
 

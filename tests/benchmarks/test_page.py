@@ -125,7 +125,7 @@ def test_a_control_is_turned(benchmark, server, page):
     """From a move of the slider of the learning rate, in a run that goes on, to the first frame drawn with the new rate. Warm."""
     times = []
     for seed in range(3):
-        page.goto(f"{server.url}?lab=sgd_stability&steps=1000000&frames=1000&seed={900 + seed}")
+        page.goto(f"{server.url}?lab=sgd_stability&batch_size=100&steps=200000&frames=2000&spacing=linear&seed={900 + seed}")
         page.wait_for_function(READY)
         run(page)
         page.wait_for_function(PUT)

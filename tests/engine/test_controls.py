@@ -223,7 +223,7 @@ def test_bounds_between_controls_are_explained_at_the_control():
 
 
 def test_an_unknown_control_names_the_known_ones():
-    with pytest.raises(ControlError, match="Pair has no control 'hihg'; it has low, high"):
+    with pytest.raises(ControlError, match="Pair has no control 'hihg'; did you mean high"):
         with_controls(Pair(), hihg=1.0)
 
 
