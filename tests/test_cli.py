@@ -264,7 +264,7 @@ def test_ctrl_c_pauses_and_the_run_can_be_resumed(toy, toys, heard):
     steps = 2_000_000_000  # minutes
     with process(toys, "run", "toy", "--steps", str(steps), "--rate", "1", "--size", "1") as going:
         for line in going.stderr:
-            if line.split()[1] != "0":
+            if int(line.split()[1]) >= steps // 200:  # the first frame after the start
                 break
         going.send_signal(signal.SIGINT)
         out, err = going.communicate(timeout=60)
@@ -274,7 +274,7 @@ def test_ctrl_c_pauses_and_the_run_can_be_resumed(toy, toys, heard):
     run_id = last.split()[-1]
     before = Store(toy).open(run_id)
     assert before.attrs["status"] == "running"
-    assert 2 <= before.sizes["step"] <= 20
+    assert 2 <= before.sizes["step"] <= 60
 
     with process(toys, "run", "--resume", run_id[:8]) as again:
         at = next(step for line in again.stderr if (step := int(line.split()[1])))
