@@ -172,7 +172,8 @@ class Visitor:
         most = self.limits.runs_per_session
         going = self.going - (leaving is not None and leaving.going)
         if most is not None and going >= most:
-            raise LimitError(f"You have {going} runs under way, and {most} at once is the most here: wait for one of them, or stop it.")
+            runs = "one run" if going == 1 else f"{going} runs"
+            raise LimitError(f"You have {runs} under way, and {most} at once is the most here: wait for one of them, or stop it.")
 
 
 def size(name: str, text: str) -> float:

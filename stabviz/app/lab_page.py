@@ -424,7 +424,8 @@ class LabPage:
         self.run = self._watch = None
         if watch is not None:
             watch.close()
-        if run is not None and not run.ended and run.abandoned_for > 0 and run.status != "waiting":
+        limited = self.scheduler.limits.runs_per_session is not None  # else a client that asks and leaves would fill the line
+        if run is not None and not run.ended and run.abandoned_for > 0 and (limited or run.status != "waiting"):
             run.cancel()
 
     def _follow_to(self, child: Run) -> None:

@@ -11,7 +11,7 @@ from toy_lab import PAUSE
 from stabviz.app import serve
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import LabPage
-from stabviz.app.main import limited
+from stabviz.app.main import _from_environment, limited
 from stabviz.app.runs import RunsPage
 from stabviz.cli import main
 from stabviz.lab import Claim, Verdict, offer, withdraw
@@ -104,9 +104,10 @@ def test_a_session_gets_no_more_runs_than_it_may(opened, lab):
         send(page.controls, "seed", value=seed)
         send(page.bar, "run")
         assert page.run.plan.seed == seed and page.visitor.going == 1
+    until(lambda: sum(not run.ended for run in page.scheduler.runs()) == 1)  # those that were left are stopped
     send(page.claims, "act", slug="many")
     card = next(card for card in page.evidence.cards(page.run) if card["slug"] == "many")
-    assert "You have 1 runs under way" in card["reason"] and page.visitor.going == 1
+    assert "You have one run under way" in card["reason"] and page.visitor.going == 1
     page.sweeper.show()
     send(page.sweeper.card, "start")
     until(lambda: (page.sweeper.tick(), not page.sweeper.card.busy)[1])
@@ -200,6 +201,15 @@ def test_a_server_answers_to_its_names_only(lab, stored):
         assert "does not go by the name" in page and "Toy" not in page
     finally:
         server.stop()
+
+
+def test_the_environment_limits_what_panel_serves(monkeypatch, store_url):
+    for name, text in (("MAX_STEPS", "70"), ("QUOTA", "3GB"), ("READ_ONLY", "no")):
+        monkeypatch.setenv(f"STABVIZ_{name}", text)
+    scheduler = _from_environment()
+    scheduler.close()
+    assert scheduler.limits == Limits(max_steps=70, quota=3e9)
+    assert scheduler.store.url == store_url and scheduler.store.quota.most == 3e9
 
 
 def test_the_command_hands_the_limits_on(monkeypatch):
