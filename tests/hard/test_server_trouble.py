@@ -62,7 +62,9 @@ async def again_to_the_end(server: Any, query: str) -> None:
     is_prefix(stored, whole(dict(stored.attrs)), ["step"])
 
 
-@pytest.mark.parametrize(("state", "words"), [("full", "No space is left"), ("denied", "may not be changed or read")])
+@pytest.mark.parametrize(
+    ("state", "words"), [("full", "No space is left"), pytest.param("denied", "may not be changed or read", marks=pytest.mark.soak)]
+)
 def test_a_store_that_cannot_be_written_stops_no_run(server, state, words):
     seed = {"full": 1, "denied": 2}[state]
     query, other, swept = PLAIN.format(seed=seed), PLAIN.format(seed=10 + seed), SWEPT.format(seed=seed)
@@ -94,6 +96,7 @@ def test_a_store_that_cannot_be_written_stops_no_run(server, state, words):
         server.ask("disk", "well")
 
 
+@pytest.mark.soak
 def test_a_store_that_is_deleted_under_its_server_stops_no_run(server):
     query, after = PLAIN.format(seed=3), PLAIN.format(seed=13)
 
@@ -111,6 +114,7 @@ def test_a_store_that_is_deleted_under_its_server_stops_no_run(server):
     in_a_loop(work)
 
 
+@pytest.mark.soak
 def test_a_clock_that_is_set_back_harms_nothing(server):
     query, after = PLAIN.format(seed=4), PLAIN.format(seed=14)
 
@@ -166,6 +170,8 @@ PARTS: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_damaged_runs_are_told_on_their_page(server, own, tmp_path):
     lab, store = own.labs["wanderer"], Store(tmp_path)
     plan = plan_of(PLAIN.format(seed=5))
