@@ -117,7 +117,7 @@ class Control:
             raise self.refuse(value) from None
         if self.kind == "int" and not (number.is_integer() and -(2**31) <= number < 2**31):
             raise self.refuse(value)
-        value = int(number) if self.kind == "int" else number
+        value = int(number) if self.kind == "int" else number + 0.0  # -0 is 0: the same run
         if any(value == special for special, _ in self.also):
             return value
         if not math.isfinite(value):

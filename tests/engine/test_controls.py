@@ -230,3 +230,9 @@ def test_an_unknown_control_names_the_known_ones():
 def test_kick_arguments_are_controls_too():
     size = kicks(Pair)["kick"].controls["size"]
     assert isinstance(size, Control) and size.name == "size" and size.scale == "log" and size.default == 1e-3
+
+
+def test_minus_zero_is_zero():
+    """Else the same run would have two names."""
+    spec = Control("shift", "float", 0.0, (-1.0, 1.0), also=((0.0, "none"),))
+    assert [math.copysign(1, made) for made in (spec.validate(-0.0), spec.parse("-0"), spec.parse("none"))] == [1, 1, 1]
