@@ -67,8 +67,11 @@ class Stored:
         return any(isinstance(codec, dict) and codec.get("name") == "blosc" for codec in self.about.get("codecs", ()))
 
     def check(self, head: bytes, size: int) -> None:
-        """Raise StoreDamaged where a chunk is not as long as its head says: the decoder would take what lies behind it in memory."""
-        if self.sized and (len(head) < 16 or int.from_bytes(head[12:16], "little") != size):
+        """Raise StoreDamaged where a chunk is not as long as its head says, packed or unpacked: the decoder would take what lies behind
+        it in memory, or ask for any amount of it."""
+        whole = math.prod(self.chunk) * self.dtype.itemsize
+        said = int.from_bytes(head[12:16], "little"), int.from_bytes(head[4:8], "little")
+        if self.sized and (len(head) < 16 or said != (size, whole)):
             raise StoreDamaged(f"A chunk of its variable {self.name!r} cannot be read (it is cut off, or is none).")
 
     def decode(self, data: bytes) -> np.ndarray:
