@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .control import Control
-from .lab import Lab, labs
-from .plan import Intervention, value_of
+from .job import RunError
+from .lab import Lab, lab, labs
+from .plan import Intervention, Plan, from_record, value_of
 from .record import told
 from .store import RunInfo, Store
 
@@ -23,6 +24,25 @@ LENGTH = ("steps", "frames", "spacing", "stretches")
 OTHERS = {"steps": "steps", "frames": "frames", "spacing": "spacing", "stretches": "stretches", "touched": "touched", "seed": "seed",
           "start": "starts from", "keep": "records"}  # fmt: skip
 """Settings of a plan that are no controls, and what they are called."""
+
+
+def plan_of(run_id: str, attrs: Mapping[str, Any]) -> tuple[Lab, Plan]:
+    """(lab, plan) of a stored run, from its attributes.
+
+    Raises:
+        RunError: it is a sweep, of no lab, or of another version of its System.
+        UnknownLab: its lab is not installed.
+    """
+    if attrs.get("kind") == "study" or not attrs.get("lab"):
+        raise RunError(f"{run_id} is {'a sweep' if attrs.get('lab') else 'of no lab'}, so it cannot be shown or made again as a lab's run.")
+    found = lab(str(attrs["lab"]))
+    try:
+        plan = from_record(told(attrs, "plan", dict), found.system_class(str(attrs["system"])))
+    except (ValueError, KeyError, TypeError, AttributeError, LookupError):  # controls of another version, or no plan at all
+        plan = None
+    if plan is None or plan.id != run_id:
+        raise RunError(f"run {run_id} was made by another version of {found.title}: its data can be compared and downloaded, no more.")
+    return found, plan
 
 
 @dataclasses.dataclass(frozen=True)

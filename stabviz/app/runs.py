@@ -11,15 +11,15 @@ from typing import Any
 
 import panel as pn
 
+from stabviz import listing
 from stabviz.app import downloads, link, shell
 from stabviz.app.catalog import Catalog, catalog
 from stabviz.app.comparison import Comparison
 from stabviz.app.components import Browser, Runs
 from stabviz.job import RunError, Watch
-from stabviz.lab import Lab, lab
+from stabviz.lab import Lab
 from stabviz.limits import READ_ONLY, Visitor
 from stabviz.listing import BROKEN_OFF
-from stabviz.plan import from_record
 from stabviz.scheduler import Scheduler
 from stabviz.store import Store, StoreError
 from stabviz.store.layout import checked_id
@@ -46,17 +46,7 @@ def plan_of(store: Store | None, run_id: str) -> tuple[Lab, Any]:
     """(lab, plan) of a stored run. Raises as `link_of`."""
     if store is None:
         raise RunError("there is no store here: runs are kept in memory only.")
-    attrs = store.info(run_id).attrs
-    if attrs.get("kind") == "study" or not attrs.get("lab"):
-        raise RunError(f"{run_id} is {'a sweep' if attrs.get('lab') else 'of no lab'}: it has no page of its own.")
-    found = lab(str(attrs["lab"]))
-    try:
-        plan = from_record(json.loads(str(attrs["plan"])), found.system_class(str(attrs["system"])))
-    except (ValueError, KeyError, TypeError, AttributeError, LookupError):
-        plan = None
-    if plan is None or plan.id != run_id:
-        raise RunError(f"run {run_id} was made by another version of {found.title}: its data can still be downloaded.")
-    return found, plan
+    return listing.plan_of(run_id, store.info(run_id).attrs)
 
 
 def page(scheduler: Scheduler) -> pn.Template:

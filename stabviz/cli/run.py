@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import shlex
 import shutil
@@ -13,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..lab import Lab, UnknownLab, lab
+from ..lab import Lab, lab
 from .runs import full
 from .texts import FAILED, INTERRUPTED, OK, Refused, near, printable, table, whole
 
@@ -197,19 +196,10 @@ def _carry_out(args: argparse.Namespace, begin: Callable[[Scheduler, Store], Run
 
 def _stored(scheduler: Scheduler, store: Store, run_id: str) -> Run:
     """The run of that name in the store, going on from where it stands."""
-    from ..plan import from_record
+    from ..listing import plan_of
 
     run_id = full(store, run_id)
-    attrs = store.info(run_id).attrs
-    if not attrs.get("lab"):
-        raise Refused(f"Run {run_id} belongs to no lab, so the command line cannot go on with it.")
-    owner = lab(str(attrs["lab"]))
-    try:
-        plan = from_record(json.loads(str(attrs["plan"])), owner.system_class(str(attrs["system"])))
-    except (ValueError, KeyError, TypeError, AttributeError, UnknownLab):  # controls of another version, or no plan at all
-        plan = None
-    if plan is None or plan.id != run_id:
-        raise Refused(f"Run {run_id} was made by another version of {owner.slug}: it can be opened, but not continued.")
+    owner, plan = plan_of(run_id, store.info(run_id).attrs)
     if plan.start:
         _stored(scheduler, store, plan.start)
     return scheduler.submit(plan, lab=owner)

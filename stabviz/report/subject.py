@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +11,10 @@ import xarray as xr
 
 from stabviz.comparing import only_different
 from stabviz.job import RunError
-from stabviz.lab import Judged, Lab, Verdict, lab, labs
+from stabviz.lab import Judged, Lab, Verdict, labs
+from stabviz.listing import plan_of
 from stabviz.own import lab_of
-from stabviz.plan import Plan, from_record
+from stabviz.plan import Plan
 from stabviz.reproduce import cell, command
 from stabviz.run import Run
 from stabviz.store import Store, StoreError
@@ -52,18 +52,14 @@ class Subject:
         """A run from a store, by its whole name.
 
         Raises:
-            RunError: it has recorded nothing, or is of another version of its System.
+            RunError: it has recorded nothing, or see `listing.plan_of`.
             StoreError: it is not there, or damaged.
             UnknownLab: its lab is not installed.
         """
         dataset = store.open(run_id).load()
         if not dataset.sizes.get("step"):
             raise RunError(f"run {run_id} has recorded no frame yet: there is nothing to report.")
-        record = json.loads(str(dataset.attrs["plan"]))
-        found = lab(record["lab"])
-        plan = from_record(record, found.system_class(record["system"]))
-        if plan.id != run_id:
-            raise RunError(f"run {run_id} is of another version of {found.title}: run it again to report it.")
+        found, plan = plan_of(run_id, dataset.attrs)
         return cls(found, plan, dataset, str(dataset.attrs.get("status", "unknown")), store)
 
     @property

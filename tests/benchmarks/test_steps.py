@@ -60,8 +60,7 @@ def plain_loop(x, y, a, b, drawn):
 
 def torch_loop(x, y, a, b, drawn):
     """The same with autograd and `torch.optim.SGD`, as a training loop is written."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     x, y = torch.tensor(x), torch.tensor(y)
     a, b = (torch.tensor(v, requires_grad=True) for v in (a, b))
     optimiser = torch.optim.SGD([a, b], lr=RATE)
