@@ -148,9 +148,9 @@ def _scheduler() -> Any:
     return default_scheduler()
 
 
-def jobs() -> list[tuple[str, str, int]]:
-    """(name, status, frames) of every job in memory."""
-    return [(job.id, job.status, getattr(job, "frames", 0)) for job in _scheduler().runs()]
+def jobs() -> list[tuple[str, str, int, int]]:
+    """(name, status, frames, watchers) of every job in memory."""
+    return [(job.id, job.status, getattr(job, "frames", 0), job._watchers) for job in _scheduler().runs()]
 
 
 def count() -> dict[str, int]:

@@ -14,7 +14,9 @@ import pytest
 from hard_world import SMALL, in_a_loop
 from visitors import Visitor
 
-SECONDS = float(os.environ.get("STABVIZ_CLASS_SECONDS", "240"))
+from stabviz.scheduler import KEPT
+
+SECONDS = float(os.environ.get("STABVIZ_CLASS_SECONDS", "600"))
 """How long the lesson takes."""
 PEOPLE = int(os.environ.get("STABVIZ_CLASS_PEOPLE", "30"))
 WANDERS = "?lab=wanderer&pause=0.002&seed={seed}&steps=4000&frames=100"
@@ -41,6 +43,7 @@ class Student:
                     if time.monotonic() > end:
                         break
                     await self._something(page)
+                self.done["ended"] += page.status in ("finished", "diverged")
                 assert not page.errors and page.status != "failed", (page.errors, page.part("RunBar"))
             finally:
                 await page.close()
@@ -85,7 +88,7 @@ async def lesson(server: Any, people: int, seconds: float) -> dict[str, Any]:
     told: list[tuple[float, float, int]] = []
     while time.monotonic() < end and not any(s.done() for s in students):
         await asyncio.sleep(min(seconds / 60, 10.0))
-        told.append((time.monotonic() - began, server.rss, done["visits"]))
+        told.append((time.monotonic() - began, server.rss, done["ended"]))
     await asyncio.gather(*students)
     await asyncio.sleep(4)
     counts = await asyncio.to_thread(server.ask, "count")
@@ -93,8 +96,10 @@ async def lesson(server: Any, people: int, seconds: float) -> dict[str, Any]:
 
 
 def growth(rss: list[list[float]]) -> tuple[float, float]:
-    """(MB that the second half grew by, by a line through it; noise of the points about the line in MB)."""
-    t, mb = np.array(rss)[len(rss) // 2 :, :2].T
+    """(MB that the second half of the time after the memory had filled grew by, by a line through it; noise about the line in MB)."""
+    full = next((i for i, (_, _, ended) in enumerate(rss) if ended >= 2 * KEPT), len(rss))  # ended runs are kept up to a number
+    assert full < len(rss) - 8, f"the lesson was too short to tell: {rss[-1]}"
+    t, mb = np.array(rss)[(full + len(rss)) // 2 :, :2].T
     slope, offset = np.polyfit(t, mb, 1)
     return float(slope * (t[-1] - t[0])), float(np.std(mb - slope * t - offset))
 
@@ -106,7 +111,7 @@ def test_a_lesson_leaves_the_memory_as_it_was(nursery, tmp_path):
     told = in_a_loop(lambda: lesson(server, PEOPLE, SECONDS))
     grown, noise = growth(told["rss"])
     print(json.dumps(told | {"grown": round(grown, 1), "noise": round(noise, 1)}))
-    assert "Traceback" not in server.log, server.log[-3000:]
+    assert "/stabviz/" not in server.log, server.log[-3000:]  # Bokeh may say something of a socket that was closed twice
     assert told["done"]["visits"] >= PEOPLE
     half = told["rss"][len(told["rss"]) // 2][1]
     assert grown < max(3 * noise, 0.08 * half), (grown, noise, told["rss"])

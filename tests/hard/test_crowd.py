@@ -80,11 +80,11 @@ async def crowd(server: Any, asked: list[str], seconds: float) -> dict[str, Any]
         own_things(page, query)
         assert not page.errors and page.status not in ("", "failed"), (query, page.errors, page.part("RunBar"))
     jobs = await asyncio.to_thread(server.ask, "jobs")
-    assert len({name for name, _, _ in jobs if not name.startswith("warm")}) >= len(pages)
+    assert len({name for name, *_ in jobs if not name.startswith("warm")}) >= len(pages)
     there = await asyncio.to_thread(server.ask, "count")
     assert there["LabPage"] == len(pages), there
     await asyncio.gather(*(page.close() for page in pages))
-    await until_told(server, lambda jobs: all(status not in ("running", "compiling", "waiting", "paused") for _, status, _ in jobs))
+    await until_told(server, lambda jobs: all(status not in ("running", "compiling", "waiting", "paused") for _, status, *_ in jobs))
     return told
 
 

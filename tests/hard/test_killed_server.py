@@ -87,7 +87,7 @@ async def kill_often(nursery: Any, store: Store, people: list[Person], kills: in
             while (left := moment - asyncio.get_running_loop().time()) > 0:
                 await asyncio.to_thread(reader.look)
                 await asyncio.wait(visits, timeout=min(left, 0.2))
-            met.update(status for _, status, _ in await asyncio.to_thread(server.ask, "jobs"))
+            met.update(status for _, status, *_ in await asyncio.to_thread(server.ask, "jobs"))
             for task in here:
                 task.cancel()
         server.kill()

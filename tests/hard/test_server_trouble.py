@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,9 @@ def test_damaged_runs_are_told_on_their_page(server, own, tmp_path):
         place.unlink(missing_ok=True)
         shutil.copytree(tmp_path / plan.id, place)
         how(place)
-        while server.ask("jobs"):  # the page before may still be closing
+        end = time.monotonic() + 60
+        while left := server.ask("jobs"):  # the page before may still be closing
+            assert time.monotonic() < end, left
             server.ask("forget")
 
     async def work() -> None:
