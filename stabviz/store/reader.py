@@ -53,12 +53,12 @@ class _Lazy(BackendArray):
                 value = value[(slice(None),) * axis + (key[axis],)]
             return np.array(value)
         about: Any = self.stored.about
-        array = zarr.Array(zarr.AsyncArray(about, StorePath(self.store, self.stored.name)))
         basic = all(isinstance(k, slice | int | np.integer) for k in key)
         try:
+            array = zarr.Array(zarr.AsyncArray(about, StorePath(self.store, self.stored.name)))
             return np.asarray(array[key] if basic else array.oindex[key], self.dtype)
-        except (ValueError, RuntimeError) as error:  # what the codecs say of a chunk that is none
-            raise StoreDamaged(f"{self.store}: a chunk of its variable {self.stored.name!r} cannot be read ({error}).") from error
+        except (ValueError, RuntimeError, TypeError, LookupError) as error:  # of a chunk that is none, or of such a description
+            raise StoreDamaged(f"{self.store}: its variable {self.stored.name!r} cannot be read ({error}).") from error
 
 
 def dataset(root: bytes, store: ZarrStore) -> xr.Dataset:
