@@ -469,7 +469,9 @@ def test_a_lab_whose_package_is_absent_says_so_and_the_others_work(toy, capsys, 
         ("sweep toy --axis rate=0.1:9:3", "rate cannot be 4.55: it takes"),
         ("sweep toy --axis seed=0:100000:99999 --axis rate=0.1,0.2", "100,000 is the most"),
         ("sweep toy --axis rate=0.1 --with rat=1", "did you mean rate"),
-        ("sweep toy --axis rate=0.1 --scheduler tcp://127.0.0.1:9", "There is no Dask scheduler at"),
+        pytest.param(
+            "sweep toy --axis rate=0.1 --scheduler tcp://127.0.0.1:9", "There is no Dask scheduler at", marks=pytest.mark.soak
+        ),  # waits for ten seconds
         ("run toy --more 5", "STEPS:FRAMES:SPACING"),
         ("run toy --more 5:2:cubic", "linear, log"),
         ("run toy --kick 5:psh", "did you mean push"),

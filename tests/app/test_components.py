@@ -287,6 +287,7 @@ def test_nothing_overflows(page, lab):
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.soak
 def test_closed_pages_are_freed(page, served):
     url, pages = served
     pages.clear()

@@ -134,6 +134,7 @@ def test_scrubbing_while_the_run_goes_on(page: Page, url: str, quiet, seed) -> N
     page.wait_for_function("() => !location.search.includes('at=')")
 
 
+@pytest.mark.soak
 def test_freezing_the_views(page: Page, url: str, quiet, seed, opened) -> None:
     started(page, url, seed)
     page.get_by_role("switch", name="Freeze view").check()
@@ -189,6 +190,7 @@ def test_live_mode_runs_again_when_a_control_is_turned(page: Page, url: str, qui
     assert "live=1" in page.evaluate("location.search")
 
 
+@pytest.mark.soak
 def test_a_zoom_survives_every_frame(page: Page, url: str, quiet, seed) -> None:
     started(page, url, seed)
     page.evaluate(f"() => {FIGURE}.x_range.setv({{start: 100, end: 5000}})")
@@ -196,6 +198,7 @@ def test_a_zoom_survives_every_frame(page: Page, url: str, quiet, seed) -> None:
     assert page.evaluate(f"() => [{FIGURE}.x_range.start, {FIGURE}.x_range.end]") == [100, 5000]
 
 
+@pytest.mark.soak
 def test_views_off_the_screen_are_left_alone(page: Page, url: str, quiet, seed, opened) -> None:
     started(page, url, seed)
     mine = opened[-1]()
@@ -208,6 +211,7 @@ def test_views_off_the_screen_are_left_alone(page: Page, url: str, quiet, seed, 
     until(page, lambda: by["lowest"].frame is not before)
 
 
+@pytest.mark.soak
 def test_two_sessions_share_a_run_and_a_kick_is_ones_own(page: Page, url: str, quiet, seed, opened) -> None:
     started(page, url, seed)
     mine = opened[-1]()
@@ -355,6 +359,7 @@ def test_a_sweep_fills_its_map_and_a_point_opens_its_run(page: Page, url: str, q
     expect(page.get_by_role("tab", name="Live")).to_have_attribute("aria-selected", "true")
 
 
+@pytest.mark.soak
 def test_the_spectrum_at_the_moment_shown(page: Page, url: str, quiet, seed, opened) -> None:
     open_page(page, url, f"{SHORT}&seed={seed}&tab=instruments")
     here = page.get_by_role("button", name="At the moment shown")
@@ -399,6 +404,7 @@ def test_a_cell_is_continued_and_kicked_and_back_leads_to_the_filled_map(page: P
     assert len(lab_page.sweeper.card.map["z"][0]) == 4 and lab_page.state.sweep is not None
 
 
+@pytest.mark.soak
 def test_a_copied_link_finds_the_sweep_filled(page: Page, url: str, quiet, seed, opened) -> None:
     open_page(page, url, f"{SWEEP}&seed={seed}&seeds=5")
     page.get_by_role("button", name="Sweep", exact=True).click()

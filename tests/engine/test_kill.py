@@ -37,11 +37,11 @@ def kill_and_resume(url: str, kills: int, seed: int) -> list[int]:
     return reached
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(40, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.soak)])
 def test_a_killed_run_ends_with_the_same_bits(tmp_path, kills):
     url = str(tmp_path / "store")
     reached = kill_and_resume(url, kills, seed=kills)
-    assert reached[-1] == "finished" and sum(isinstance(n, int) and 0 < n < 601 for n in reached) >= 2, reached
+    assert reached[-1] == "finished" and sum(isinstance(n, int) and 0 < n < 601 for n in reached) >= kills // 4, reached
     whole = sv.simulate(PLAN.system, 300_000, 600, seed=6, interventions=PLAN.interventions)
     stored = Store(url).open(PLAN.id).load()
     same_bits(stored, whole)

@@ -123,7 +123,7 @@ async def one_after_the_other(server: Any, asked: list[str]) -> dict[str, Any]:
 
 def test_people_at_once_get_on_and_leave_nothing(nursery, tmp_path):
     server = nursery.start(tmp_path, grace=GRACE, workers=2)
-    told = in_a_loop(lambda: crowd(server, queries(6, ()), 2.0))
+    told = in_a_loop(lambda: crowd(server, queries(3, ()), 1.0))
     print(json.dumps(told))
     left = in_a_loop(lambda: gone(server, dict.fromkeys(server.ask("count"), 1) | {"threads": 40, "arrays": 1000, "Document": 10}))
     assert left["LabPage"] == 0

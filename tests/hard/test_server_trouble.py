@@ -212,6 +212,7 @@ def test_damaged_runs_are_told_on_their_page(server, own, tmp_path):
     in_a_loop(work)
 
 
+@pytest.mark.soak
 def test_two_servers_at_one_store(server, nursery, own):
     other = nursery.start(server.folder, grace=5.0, workers=2)
     same, mine, yours = (PLAIN.format(seed=seed) for seed in (6, 16, 26))
