@@ -64,6 +64,8 @@ class Run(Job):
         self._pending: Any = None
         self._free = 0.0
         self._single = 0
+        self._fresh = False
+        """It was just born of a touch: somebody waits for its first frame, so that one is computed alone."""
         self._touches: list[tuple[str, dict[str, Any], list[Run]]] = []
         self._pace: list[tuple[float, int]] = []
         self._born: tuple[Simulation, Record, int] | None = None
@@ -283,7 +285,7 @@ class Run(Job):
                 simulation.restore(self._from)
                 self._record = Record(simulation.template, simulation.grows)
                 self._keeper.add(*self._record.take(record.dataset(frames), simulation.seen_at_start))
-            self._born = None
+            self._born, self._fresh = None, True
         else:
             simulation = Simulation(self.plan, states, self._scheduler.start_of(self.plan))
             simulation.prepare()
@@ -323,7 +325,8 @@ class Run(Job):
         if self._status != "running":
             self._set("running" if simulation.program_ready() else "compiling")
         before, goal = self._pending, simulation.frame
-        ahead = simulation.dispatch(1 if self._single else None)
+        ahead = simulation.dispatch(1 if self._single or self._fresh else None)
+        self._fresh = False
         if self._status == "compiling":
             self._set("running")
         self._collect(before)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import holoviews as hv
 import numpy as np
@@ -161,12 +162,30 @@ def _span(element: Any, dimension: int, positive: bool) -> tuple[float, float]:
 
 
 class Draughts:
-    """Translates one view of many Datasets; remembers the plot that it translates with."""
+    """Translates one view of many Datasets; remembers the plots that it translates with, one for each shape of picture.
+
+    A plot costs two to three times what a translation does. All runs share it (`of`): the first frame of a run that was just touched
+    comes as soon as any other.
+    """
+
+    SHAPES, VIEWS = 4, 256
+    _all: ClassVar[OrderedDict[int, Draughts]] = OrderedDict()
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, view: View):
         self.view = view
-        self._plot: Any = None
-        self._shape: tuple[str, ...] = ()
+        self._plots: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+
+    @classmethod
+    def of(cls, view: View) -> Draughts:
+        """Those of a view, for all its runs."""
+        with cls._lock:
+            found = cls._all.get(id(view)) or cls(view)  # it holds the view, so that its id stays its own
+            cls._all[id(view)] = found
+            cls._all.move_to_end(id(view))
+            while len(cls._all) > cls.VIEWS:
+                cls._all.popitem(last=False)
+            return found
 
     def frame(self, dataset: xr.Dataset) -> Frame:
         """The view of a Dataset as columns for a plot of the same shape."""
@@ -174,9 +193,11 @@ class Draughts:
             element, asked = data_only(self.view.draw, dataset)
             leaves = flat(element)
             shape = (*(type(x).__name__ for x in leaves), *(name for name in ("logx", "logy") if asked.get(name)))
-            if self._plot is None or shape != self._shape:
-                self._plot, self._shape = translator(self.view.draw(dataset)), shape
-            columns = [translate(p, x) for p, x in zip(parts(self._plot), leaves, strict=True)]
+            if shape not in self._plots:
+                self._plots[shape] = translator(self.view.draw(dataset))
+                if len(self._plots) > self.SHAPES:
+                    self._plots.popitem(last=False)
+            columns = [translate(p, x) for p, x in zip(parts(self._plots[shape]), leaves, strict=True)]
             sentence = self.view.sentence(dataset)
             return Frame(element, columns, shape, limits(element, "x", asked), limits(element, "y", asked), sentence, dataset)
 

@@ -60,7 +60,7 @@ class Picture:
         self.view = view
         self.error = ""
         self._frames: OrderedDict[Any, Frame] = OrderedDict()
-        self._draughts = Draughts(view)
+        self._draughts = Draughts.of(view)
 
     def get(self, key: Any) -> Frame | None:
         """The frame drawn for a key."""
