@@ -12,7 +12,7 @@ from stabviz.app import link, sheet, tabs
 from stabviz.app.bench import Bench
 from stabviz.app.components import Browser, Claims, RunBar, Scrubber, Words
 from stabviz.app.evidence import Evidence
-from stabviz.app.live import warm_up
+from stabviz.app.live import studio, warm_up
 from stabviz.app.quiz import Quiz
 from stabviz.app.sharing import Sharing
 from stabviz.app.stage import Stage
@@ -26,6 +26,8 @@ from stabviz.scheduler import Scheduler
 
 TICK_MS = 80
 SLOWEST_MS = 400
+EAGER_SECONDS = 1.5
+"""After a touch no tick is left out for so long: somebody waits for the first frame."""
 LIVE_SECONDS = 0.15
 """Live mode starts at most one run in so many seconds while a slider is dragged."""
 
@@ -41,7 +43,7 @@ class LabPage:
         self._touched: tuple[Run, Run | None] | None = None
         self._version = -1
         self._wanted: float | None = None
-        self._rest_until = 0.0
+        self._rest_until = self._eager_until = 0.0
         self._stale = False
         self.visitor = Visitor(scheduler.limits)
         self.browser = browser or Browser()
@@ -315,6 +317,7 @@ class LabPage:
         run = self.run
         assert run is not None
         self._touched = run, run.successor
+        self._rest_until, self._eager_until = 0.0, time.monotonic() + EAGER_SECONDS
         try:
             child = do(run)
             if child is not None:
@@ -431,6 +434,8 @@ class LabPage:
     def _follow_to(self, child: Run) -> None:
         """A touched run's child has taken over: the page goes with it, and the link too."""
         follow, frame, n = self.scrubber.follow, self.scrubber.frame, self.scrubber.n
+        if self.run is not None:
+            studio.drop(self.run.id)
         watch, self._watch = self._watch, self.visitor.watch(child)
         if watch is not None:
             watch.close()
@@ -483,7 +488,8 @@ class LabPage:
 
         Ticks are left out; another period would restart Panel's timer from inside its own callback, and that stops it for ever.
         """
-        self._rest_until = time.monotonic() + min(4 * seconds, SLOWEST_MS / 1000) - TICK_MS / 1000
+        now = time.monotonic()
+        self._rest_until = 0.0 if now < self._eager_until else now + min(4 * seconds, SLOWEST_MS / 1000) - TICK_MS / 1000
 
     timer: Any = None
     tabs: Any = None

@@ -131,14 +131,22 @@ class Studio:
             picture.error = f"This view could not be drawn ({type(error).__name__}: {str(error)[:120]})."
         time.sleep(min(DRAWING_REST * (time.perf_counter() - start), 0.1))
 
-    def ask(self, key: Any, job: Callable[[], None]) -> None:
-        """Do `job` soon, in the studio's thread; a later wish with the same key takes its place."""
+    def ask(self, key: Any, job: Callable[[], None], first: bool = False) -> None:
+        """Do `job` soon, in the studio's thread, or before all others; a later wish with the same key takes its place."""
         with self._change:
             self._wishes[key] = job
+            if first:
+                self._wishes.move_to_end(key, last=False)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="stabviz-draw", daemon=True)
                 self._thread.start()
             self._change.notify()
+
+    def drop(self, run_id: str) -> None:
+        """Forget what was asked for of a run that a page has left; a page that still shows it asks again at its next tick."""
+        with self._change:
+            for key in [key for key in self._wishes if isinstance(key, tuple) and key[0] == run_id]:
+                del self._wishes[key]
 
     def _work(self) -> None:
         while True:
@@ -196,7 +204,7 @@ class Slot:
                 if self._making != frame.shape:
                     self._making = frame.shape
                     theme = figures.theme_of(pn.state.curdoc)
-                    studio.ask((id(self), "figure"), lambda: self.make(frame, theme))
+                    studio.ask((id(self), "figure"), lambda: self.make(frame, theme), first=True)
                 return False
             self._making = None
             self.plot, self.frame, theme = made
