@@ -19,7 +19,7 @@ import equinox as eqx
 import numpy as np
 import param
 
-from .names import advice, listed
+from .names import alike, listed
 
 KINDS = ("float", "int", "bool", "choice")
 
@@ -88,9 +88,9 @@ class Control:
         """The error for a value that is not allowed."""
         shown = repr(value) if isinstance(value, str) else str(value)
         shown = shown if len(shown) <= 40 else shown[:37] + "..."
-        like = advice(value, self.choices) if isinstance(value, str) and self.choices else ""
-        meant = f" D{like[1:]}" if like.startswith("did") else ""
-        return ControlError(self.name, f"{self.name} cannot be {shown}: it takes {self.allowed}.{meant}")
+        meant = alike(value, self.choices) if isinstance(value, str) and self.choices else ""
+        sentence = f"{self.name} cannot be {shown}: it takes {self.allowed}."
+        return ControlError(self.name, f"{sentence} {meant[0].upper()}{meant[1:]}" if meant else sentence)
 
     def validate(self, value: Any) -> Any:
         """`value` as this control keeps it (float, int, bool or str), or a `ControlError`."""

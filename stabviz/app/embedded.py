@@ -90,8 +90,7 @@ def embed(
         made._loop = asyncio.get_running_loop()
     except RuntimeError:  # not in a kernel
         made._loop = None
-    # What changes before the page has arrived in the browser would be lost there.
-    page.timer = pn.state.add_periodic_callback(lambda: page.tick() if page.browser.seen else None, period=TICK_MS, start=True)
+    page.timer = pn.state.add_periodic_callback(page.tick, period=TICK_MS, start=True)
     page.timer.log = False
     _pages[made] = page
     return made

@@ -453,8 +453,12 @@ class LabPage:
     # -- the clock ------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """What is new since the last tick. Everything that the page shows of a run comes through here."""
-        if time.monotonic() < self._rest_until:
+        """What is new since the last tick. Everything that the page shows of a run comes through here.
+
+        Nothing before the page has arrived in the browser: what is said until then is lost (it would say "waiting" of a run that has
+        ended long since), and a new figure could overtake the page that it belongs to.
+        """
+        if not self.browser.seen or time.monotonic() < self._rest_until:
             return
         start = time.perf_counter()
         if self._wanted is not None and time.monotonic() - self._wanted >= LIVE_SECONDS:
@@ -472,12 +476,11 @@ class LabPage:
                     self.scrubber.n = run.frames
                 self._acts()
                 self.parts.arrived()
-            if not self.scrubber.freeze and self.browser.awake and self.browser.seen:  # seen: the page has arrived there
+            if not self.scrubber.freeze and self.browser.awake:
                 self.stage.show(run)
             self.quiz.answer()
-        if self.browser.seen:  # before that a new figure could overtake the page that it belongs to
-            self.sweeper.tick()
-            self.bench.tick()
+        self.sweeper.tick()
+        self.bench.tick()
         cards = self.evidence.cards(run)
         if cards != self.claims.cards:
             self.claims.cards = cards

@@ -131,8 +131,7 @@ def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None, words
     )  # fmt: skip
     template.sv_tabs.on("tab", page.tab)
     page.tabs = template.sv_tabs
-    # What is said between the page's being sent and its arrival is lost: it would say "waiting" of a run that has ended long since.
-    page.timer = pn.state.add_periodic_callback(lambda: page.tick() if page.browser.seen else None, period=TICK_MS, start=True)
+    page.timer = pn.state.add_periodic_callback(page.tick, period=TICK_MS, start=True)
     page.timer.log = False
     me = weakref.ref(page)
     pn.state.on_session_destroyed(lambda context: (p := me()) is not None and p.close())

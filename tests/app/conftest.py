@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from stabviz.app import main
-from stabviz.lab import lab
+from stabviz.lab import lab, offer, withdraw
 
 CLOSED = "ignore:(Exception ignored in. <coroutine object |coroutine .)WSHandler.send_message:"
 """A page that closes while a frame is on its way leaves Bokeh's coroutine unfinished."""
@@ -25,6 +25,17 @@ def toy():
     from toy_lab import toy_lab
 
     return toy_lab()
+
+
+@pytest.fixture(scope="module")
+def installed(toy):
+    """The toy lab, as if it were installed, without pauses."""
+    from toy_lab import PAUSE
+
+    before, PAUSE["seconds"] = PAUSE["seconds"], 0.0
+    yield offer(toy)
+    withdraw(toy.slug)
+    PAUSE["seconds"] = before
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,11 @@ import urllib.request
 
 import pytest
 import xarray as xr
-from toy_lab import PAUSE
 
 from stabviz.app import link, serve
 from stabviz.app.catalog import Catalog
 from stabviz.app.runs import RunsPage, link_of
 from stabviz.job import RunError
-from stabviz.lab import offer, withdraw
 from stabviz.scheduler import Scheduler
 from stabviz.store import Store, StoreError, layout
 
@@ -27,23 +25,14 @@ RATES = (0.99, 0.5, 0.25)
 
 
 @pytest.fixture(scope="module")
-def lab(toy):
-    """The toy lab, as if it were installed, without pauses."""
-    before, PAUSE["seconds"] = PAUSE["seconds"], 0.0
-    yield offer(toy)
-    withdraw(toy.slug)
-    PAUSE["seconds"] = before
-
-
-@pytest.fixture(scope="module")
-def ran(lab, tmp_path_factory):
+def ran(installed, tmp_path_factory):
     """A store with three runs and a sweep of the toy lab; the runs' names by their rate."""
     folder = tmp_path_factory.mktemp("runs")
     scheduler = Scheduler(Store(folder))
-    names = {rate: lab.run(rate=rate, steps=40, frames=10, scheduler=scheduler).wait().id for rate in RATES}
+    names = {rate: installed.run(rate=rate, steps=40, frames=10, scheduler=scheduler).wait().id for rate in RATES}
     from stabviz.studies import Study
 
-    lab.study(Study(axes={"rate": [0.1, 0.2]}, steps=4, frames=2), scheduler).wait()
+    installed.study(Study(axes={"rate": [0.1, 0.2]}, steps=4, frames=2), scheduler).wait()
     yield folder, names, scheduler
     scheduler.close()
 
@@ -98,7 +87,8 @@ def test_claims_are_judged_for_the_rows_on_the_screen_only(ran):
     assert rows[names[0.5]] == [1, 1] and rows[names[0.25]] is None
 
 
-def test_a_stored_run_has_a_page_and_a_fork(ran, lab):
+def test_a_stored_run_has_a_page_and_a_fork(ran, installed):
+    lab = installed
     _, names, scheduler = ran
     found, words = link_of(scheduler, names[0.25])
     assert found is lab and link.read(lab, words).plan(lab).id == names[0.25]
