@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import json
 import math
 import time
@@ -231,12 +230,12 @@ class StudyRun(Job):
         state = sum(x.nbytes for x in jax.tree.leaves(first.first.state)) if not first.hosted else 1
         room = min(BATCH_BYTES, memory.allowed() / (2 * self._at_once))
         most = int(np.clip(room // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
-        by_level = [list(part) for _, part in itertools.groupby(members, key=lambda i: level[i])]
         count = max(math.ceil(len(members) / most), min(self._at_once, len(members)))
         size = math.ceil(len(members) / count)
-        if len(by_level) > 1:
-            size = min(size, max(len(by_level[0]), math.ceil(len(members) / MOST_STAGES)))
-        parts = [part[i : i + size] for part in by_level for i in range(0, len(part), size)]
+        coarse = sum(level[i] == level[members[0]] for i in members)
+        if coarse < len(members):
+            size = min(size, max(int(coarse), math.ceil(len(members) / MOST_STAGES)))
+        parts = [members[i : i + size] for i in range(0, len(members), size)]
         if self._client is None:
             return [BatchRun(self, part, size, each) for part in parts]
         from .remote import RemoteBatch

@@ -53,10 +53,11 @@ class Table:
             fill = np.nan if np.issubdtype(v.dtype, np.inexact) else 0
             self.data[name] = np.full((count, *v.shape), fill, v.dtype)
             self.variables[name] = xr.Variable(("case", *v.dims), self.data[name], v.attrs)
-        for name in {n for p in plans for n in p.controls}:
-            values = [p.controls.get(name, np.nan) for p in plans]
+        turned = [p.controls for p in plans]
+        for name in dict.fromkeys(n for c in turned for n in c):
+            values = [c.get(name, np.nan) for c in turned]
             if len(set(values)) > 1 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-                spec = next(controls(p.system)[name] for p in plans if name in p.controls)
+                spec = next(controls(p.system)[name] for p, c in zip(plans, turned, strict=True) if name in c)
                 self.put(f"control_{name}", np.array([float(values[i]) for i in self.order]), spec.label, spec.unit or "1")
         self.statuses = ["waiting", "running", "finished"]
         self.put("status_code", np.zeros(count, np.int16), "status", "1")

@@ -110,9 +110,9 @@ def test_unbalanced_start_has_the_balance_asked_for(r0):
 
 
 def test_units_of_the_learning_rate():
-    plain, problem, *_ = run(DiagonalNet(**SMALL), 1)
+    plain, *_ = run(DiagonalNet(**SMALL), 1)
     for i, (unit, scale) in enumerate({"absolute": 1.0, "2/tr": 2 / plain["trace"][0], "2/lambda": 2 / plain["sharpness"][0]}.items()):
-        ds, *_ = run(DiagonalNet(**SMALL, rate_unit=unit, learning_rate=0.1), 1)
+        ds, problem, *_ = run(DiagonalNet(**SMALL, rate_unit=unit, learning_rate=0.1), 1)
         assert float(ds["bound"][0]) == pytest.approx(2 / (0.1 * float(scale)), rel=1e-12)
         assert problem["units"][i] == pytest.approx(float(scale), rel=1e-12)
 

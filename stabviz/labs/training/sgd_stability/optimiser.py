@@ -57,7 +57,7 @@ class Trained(System):
         doc="step size, in the unit chosen by rate unit",
     )  # fmt: skip
     rate_unit: str = control(
-        "absolute", choices=UNITS, traced=True, label="rate unit",
+        "absolute", choices=UNITS, traced=True, at="start", label="rate unit",
         doc="what the learning rate counts: itself, or multiples of 2/tr H or 2/λ_max as measured at the start of the run",
     )  # fmt: skip
     batch_size: int = control(1, bounds=(1, 500), scale="log", symbol="B", unit="samples", doc="samples a step, at most all of them")
@@ -184,10 +184,16 @@ class Trained(System):
     def begin(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Any]:
         """The loss beyond which the run is lost, and the units of the learning rate: 1, 2/tr H, 2/lambda_max at the start.
 
+        The last two cost as much as hundreds of steps: they are NaN where the rate is absolute.
         A run that starts at a minimum has next to no loss; the loss of the zero function counts for it.
         """
-        k = self.gram(problem, self.parts(state))
-        units = jnp.stack([jnp.ones((), k.dtype), 2 / jnp.trace(k), 2 / theory.top_eigenvalue(k)])
+
+        def measured() -> Array:
+            k = self.gram(problem, self.parts(state))
+            return jnp.stack([jnp.ones((), k.dtype), 2 / jnp.trace(k), 2 / theory.top_eigenvalue(k)])
+
+        absolute = jnp.asarray(self.rate_unit) == UNITS.index("absolute")
+        units = jax.lax.cond(absolute, lambda: jnp.full((len(UNITS),), jnp.nan).at[0].set(1.0), measured)
         return {"units": units, "loss_limit": LOST_FACTOR * jnp.maximum(self.loss(problem, state), 0.5 * jnp.mean(problem["y"] ** 2))}
 
     def stop(self, problem: dict[str, Any], state: dict[str, Array]) -> dict[str, Array]:
