@@ -1,9 +1,13 @@
-"""Files of runs by address: `runs/ID.nc`, `runs/ID.zarr.zip`, and `runs/ID+ID.html`, a report. Made in a thread, sent piece by piece."""
+"""Files of runs by address: `runs/ID.nc`, `runs/ID.zarr.zip`, and `runs/ID+ID.html`, a report. Made in a thread, sent piece by piece.
+
+`panel serve app.py` has no such addresses; there a file goes through the page's own connection (`whole`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,12 @@ from panel.io.server import RequestHandler  # Tornado's, which Panel brings
 from stabviz.job import RunError
 from stabviz.lab import MissingPackage
 from stabviz.scheduler import Scheduler
-from stabviz.store import StoreError
+from stabviz.store import Store, StoreError
 
 TYPES = {"nc": "application/x-netcdf", "zarr.zip": "application/zip", "html": "text/html; charset=utf-8"}
 PIECE = 2**20
+MOST_BYTES = 64e6
+"""What a page's own connection carries: it is in memory three times meanwhile."""
 serving: list[str] = []
 """Not empty where the server of this process has the routes."""
 
@@ -43,7 +49,7 @@ class Download(RequestHandler):
         with tempfile.TemporaryDirectory(prefix="stabviz-") as folder:
             path = Path(folder) / f"stabviz-{ids[0][:8]}.{kind}"
             try:
-                await asyncio.to_thread(self._make, ids, path)
+                await asyncio.to_thread(make, self.scheduler.store, ids, path)
             except (StoreError, RunError, LookupError, MissingPackage) as error:
                 self.set_status(404 if isinstance(error, LookupError) else 422)
                 self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -58,15 +64,31 @@ class Download(RequestHandler):
                     self.write(piece)
                     await self.flush()
 
-    def _make(self, ids: list[str], path: Path) -> None:
-        store = self.scheduler.store
-        if store is None:
-            raise RunError("there is no store here: runs are kept in memory only.")
-        if path.suffix == ".html":
-            from stabviz.report import stored, write
 
-            write([stored(store, name) for name in ids], path)
-        elif len(ids) > 1:
-            raise RunError("one run at a time is a file: name one.")
-        else:
-            store.export(ids[0], path)
+def make(store: Store | None, ids: Sequence[str], path: Path) -> None:
+    """Write the file of a run, or the report of some; the suffix says which.
+
+    Raises:
+        RunError, StoreError, LookupError, MissingPackage: it cannot be made, with the reason.
+    """
+    if store is None:
+        raise RunError("there is no store here: runs are kept in memory only.")
+    if path.suffix == ".html":
+        from stabviz.report import stored, write
+
+        write([stored(store, name) for name in ids], path)
+    elif len(ids) > 1:
+        raise RunError("one run at a time is a file: name one.")
+    else:
+        store.export(ids[0], path)
+
+
+def whole(store: Store | None, ids: Sequence[str], kind: str) -> tuple[str, bytes]:
+    """(name, content) of a file. Raises as `make`, and where it is too large for the connection of a page."""
+    with tempfile.TemporaryDirectory(prefix="stabviz-") as folder:
+        path = Path(folder) / f"stabviz-{ids[0][:8]}.{kind}"
+        make(store, ids, path)
+        if path.stat().st_size > MOST_BYTES:
+            size = f"{path.stat().st_size / 1e6:,.0f} MB"
+            raise RunError(f"this file has {size}, too much for a page: `stabviz export {ids[0]}` writes it, and `stabviz serve` sends it.")
+        return path.name, path.read_bytes()

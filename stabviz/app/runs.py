@@ -17,7 +17,7 @@ from stabviz.app.catalog import Catalog, catalog
 from stabviz.app.comparison import Comparison
 from stabviz.app.components import Browser, Runs
 from stabviz.job import RunError, Watch
-from stabviz.lab import Lab
+from stabviz.lab import Lab, MissingPackage
 from stabviz.limits import READ_ONLY, Visitor
 from stabviz.listing import BROKEN_OFF
 from stabviz.scheduler import Scheduler
@@ -86,7 +86,7 @@ class RunsPage:
         self._fill()
         for event, callback in (
             ("see", self.see), ("delete", self.delete), ("undo", self.undo), ("proceed", self.proceed),
-            ("compare", self.compare), ("here", self.here),
+            ("compare", self.compare), ("here", self.here), ("file", self.file),
         ):  # fmt: skip
             self.table.on(event, callback)
         self.comparison.head.on("close", lambda: self.compare([]))
@@ -154,6 +154,23 @@ class RunsPage:
         self.comparison.begin(_checked(ids), **{**last, **how})
         self.table.compared = list(self.comparison.names)
         self._told()
+
+    def file(self, ids: Sequence[str], kind: str) -> None:
+        """Send the file of a run, or the report of some, through the page."""
+        names = _checked(ids)[:8]
+        if not names or kind not in downloads.TYPES:
+            return
+
+        def work() -> None:
+            try:
+                name, content = downloads.whole(self.scheduler.store, names, kind)
+                self._answers.append(lambda: (self.browser.save(name, content), self.table.say(f"{name} is downloaded.")))
+            except (StoreError, RunError, LookupError, MissingPackage) as error:
+                text = str(error)
+                self._answers.append(lambda: self.table.say(text))
+
+        self.table.say("Making the file…")
+        threading.Thread(target=work, name="stabviz-file", daemon=True).start()
 
     def _told(self, *events: Any) -> None:
         self.table.how = {name: value for name, value in self.comparison.head.how.items() if name != "moment"}

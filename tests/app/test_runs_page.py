@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 import xarray as xr
 
-from stabviz.app import link, serve
+from stabviz.app import downloads, link, serve
 from stabviz.app.catalog import Catalog
 from stabviz.app.runs import RunsPage, link_of
 from stabviz.job import RunError
@@ -148,6 +148,22 @@ def test_files_of_runs_have_addresses(served, ran):
     for path, code in ((f"{'f' * 16}.nc", 404), ("..%2F..%2Fetc.nc", 404), (f"{names[0.5]}.txt", 404),
                        (f"{names[0.5]}+{names[0.25]}.nc", 422)):  # fmt: skip
         assert fetched(f"{served}runs/{path}")[0] == code
+
+
+def test_files_come_through_the_page_where_the_server_has_no_addresses(page, served, quiet, ran, monkeypatch):
+    """As under `panel serve app.py`."""
+    name = ran[1][0.5]
+    monkeypatch.setattr(downloads, "serving", [])
+    page.goto(f"{served}?page=runs&q={name}&sel={name}")
+    page.wait_for_function(f"() => {COUNT}?.startsWith('1 of')")
+    for button, kind, begins in (("netCDF", "nc", b"\x89HDF"), ("Zarr", "zarr.zip", b"PK"), ("Report", "html", b"<!doctype")):
+        with page.expect_download() as given:
+            page.get_by_role("button", name=button, exact=True).click()
+        assert given.value.suggested_filename == f"stabviz-{name[:8]}.{kind}"
+        assert given.value.path().read_bytes().lower().startswith(begins.lower())
+    monkeypatch.setattr(downloads, "MOST_BYTES", 10)
+    page.get_by_role("button", name="netCDF", exact=True).click()
+    page.get_by_text("too much for a page").wait_for()
 
 
 def test_the_table_filters_sorts_deletes_and_brings_back(page, served, quiet, ran):

@@ -62,3 +62,12 @@ function short(v, digits = 4) {
 }
 function set(el, text) { if (el.textContent !== text) el.textContent = text }
 function html(el, text) { if (el.__html !== text) { el.__html = text; el.innerHTML = text } }
+
+// The visitor gets a file.
+function saveAs(name, blob) {
+  const link = h("a", { href: URL.createObjectURL(blob), download: name })
+  document.body.append(link)
+  link.click()
+  link.remove()
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000)
+}

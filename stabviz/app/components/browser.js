@@ -14,6 +14,7 @@ export function render({ model }) {
   if (/^[?]run=/.test(location.search) && model.query) history.replaceState({}, "", address(model.query)) // a run by its name: the link says what it is
   model.on("msg:custom", data => {
     if (data.do === "reload") location.reload()
+    if (data.do === "save") fetch(`data:application/octet-stream;base64,${data.content}`).then(r => r.blob()).then(blob => saveAs(data.name, blob))
     if (data.do === "push") history.pushState({}, "", address(data.query))
   })
   listen(window, "popstate", () => send("back", { query: location.search }))

@@ -9,12 +9,15 @@ Parameters
     guest     bool: the window is somebody else's (a notebook's): its address, keys and theme are left alone
 Methods
     push(query)   a new history entry (another page of the app)
+    save(name, content)   a file for the visitor to keep
 Events
     here(): the page has arrived
     key(key)  back(query)  theme(name)  views(slugs)  awake(on)
 """
 
 from __future__ import annotations
+
+import base64
 
 import param
 
@@ -40,6 +43,10 @@ class Browser(Component):
         """Another page: the visitor comes back with Back."""
         self._send_msg({"do": "push", "query": query})
         self.query = query
+
+    def save(self, name: str, content: bytes) -> None:
+        """Give the visitor a file, as a download."""
+        self._send_msg({"do": "save", "name": name, "content": base64.b64encode(content).decode()})
 
     def reload(self) -> None:
         """Ask for the page again: what it shows has changed on disk."""

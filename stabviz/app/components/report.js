@@ -10,12 +10,7 @@ export function render({ model, el }) {
   }
   const save = () => {
     if (!model.file.text) return
-    const address = URL.createObjectURL(new Blob([model.file.text], { type: "text/html" }))
-    const link = h("a", { href: address, download: model.file.name })
-    document.body.append(link)
-    link.click()
-    link.remove()
-    setTimeout(() => URL.revokeObjectURL(address), 60000)
+    saveAs(model.file.name, new Blob([model.file.text], { type: "text/html" }))
     send("saved")
   }
   show(); save()

@@ -159,8 +159,9 @@ export function render({ model, el }) {
       link("Open", one && openable(one), `?run=${ids[0]}`, "the run on its lab's page"),
       ...(model.may.go_on ? [button("Continue", some && runsOnly, () => send("proceed", { ids }), "go on where they ended, or were broken off"),
         link("Fork", one && openable(one), `?run=${ids[0]}&do=fork`, "other controls, from its last state")] : []),
-      ...(model.files ? [link("netCDF", one, `runs/${ids[0]}.nc`, "download as netCDF", true), link("Zarr", one, `runs/${ids[0]}.zarr.zip`, "download as a zipped Zarr", true),
-        button("Report", some && list.length <= 6 && (runsOnly || one), () => report(ids), "one HTML file that opens offline")] : []),
+      ...[["netCDF", "nc", "download as netCDF"], ["Zarr", "zarr.zip", "download as a zipped Zarr"]].map(([text, kind, title]) =>
+        model.files ? link(text, one, `runs/${ids[0]}.${kind}`, title, true) : button(text, one, () => send("file", { ids, kind }), title)),
+      button("Report", some && list.length <= 6 && (runsOnly || one), () => model.files ? report(ids) : send("file", { ids, kind: "html" }), "one HTML file that opens offline"),
       ...(model.may.delete ? [button("Delete", some, () => send("delete", { ids }), "for a day they can be brought back")] : []),
       button("Clear", some, () => { selected.clear(); after() }), model.told ? h("span", { class: "fine" }, model.told) : "")
   }
@@ -190,9 +191,7 @@ export function render({ model, el }) {
       const answer = await fetch(`runs/${ids.join("+")}.html`), blob = await answer.blob()
       end()
       if (!answer.ok) return void say({ text: await blob.text() })
-      const link = h("a", { href: URL.createObjectURL(blob), download: `stabviz-${ids[0].slice(0, 8)}.html` })
-      link.click()
-      setTimeout(() => URL.revokeObjectURL(link.href), 60000)
+      saveAs(`stabviz-${ids[0].slice(0, 8)}.html`, blob)
       say({ text: "The report is downloaded." })
     } catch { end(); say({ text: "The report could not be fetched: the server does not answer." }) }
   }

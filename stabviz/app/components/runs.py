@@ -8,7 +8,7 @@ Parameters
               [claims that hold, decided] or null]
     whole     bool: the store has been read to its end
     problem   one sentence, where the store cannot be read
-    files     bool: runs can be downloaded here
+    files     bool: the server has addresses for the files of runs; else they come through the page
     may       {"delete": bool, "go_on": bool}: what is allowed here; told  one sentence about it, or ""
     compared  names of the runs that are compared now; how: {"align", "event", "view"}
 Methods
@@ -16,6 +16,7 @@ Methods
     say(text, undo, href)      a note that goes by itself; `undo`: names of runs that it can bring back; `href`: where it leads
 Events
     see(ids): on the screen  delete(ids)  undo(ids)  proceed(ids)  compare(ids): none ends it
+    file(ids, kind): "nc", "zarr.zip" or "html"
     here(): the page has arrived
 """
 

@@ -43,9 +43,7 @@ export function render({ model, el }) {
   const take = kind => h("button", { class: "word", type: "button", title: `Save the picture as ${kind.toUpperCase()}`, onclick: async () => {
     const view = figureIn(slot)
     if (!view) return
-    const url = URL.createObjectURL(await pictureOf(view, kind))
-    h("a", { href: url, download: `${new URLSearchParams(location.search).get("lab") || "view"}-${model.slug}.${kind}` }).click()
-    setTimeout(() => URL.revokeObjectURL(url), 10_000)
+    saveAs(`${new URLSearchParams(location.search).get("lab") || "view"}-${model.slug}.${kind}`, await pictureOf(view, kind))
   } }, kind.toUpperCase())
   const card = h("section", { class: "card view", "aria-labelledby": id }, title, h("div", { class: "take" }, take("png"), take("svg"), asData), sentence, slot, box)
   el.replaceChildren(card)
