@@ -353,6 +353,8 @@ def test_compare_tells_only_what_differs(four, capsys, tmp_path):
     assert code == 0 and f"step of {small}" in out
     with xr.open_dataset(tmp_path / "runs.nc", engine="h5netcdf") as ds:
         assert ds.sizes["run"] == 3 and 0 in ds["step"] and set(ds.data_vars) >= {"total", "x"}
+    code, out, _ = ask(capsys, "compare", *four[:2], "--align", "event", "--event", small, "-o", str(tmp_path / "runs.html"))
+    assert code == 0 and "aligned by an event" in (tmp_path / "runs.html").read_text()
     for words, says in (
         ([four[0]], "two runs or more"), ([*four[:2], "--align", "event"], "--event"),
         ([*four[:2], "--align", "time"], "no time of its own"),

@@ -15,7 +15,7 @@ import xarray as xr
 
 from stabviz.app import figures
 from stabviz.app.components import Compare, ViewFrame
-from stabviz.app.drawn import drawing, slot_height, until
+from stabviz.app.drawn import along, drawing, slot_height, until
 from stabviz.app.live import studio
 from stabviz.app.overlay import MOST_RUNS, RUN_COLORS, Part, draw
 from stabviz.app.palette import Theme, swap
@@ -205,7 +205,7 @@ class Comparison:
             shown = [until(ds, max(0, int(np.searchsorted(ds["step"].values, at * (1 + 1e-12), side="right")) - 1)) for ds in data]
         try:
             with drawing:
-                parts = draw(view, shown, how["align"] == "step")
+                parts = draw(along(view, how["align"]), shown)
                 for part in parts:
                     swap(part.plot.state.references(), theme)
             said = " ".join(f"{chr(ord('A') + i)}: {view.sentence(ds)}" for i, ds in enumerate(shown))

@@ -49,7 +49,8 @@ class Download(RequestHandler):
         with tempfile.TemporaryDirectory(prefix="stabviz-") as folder:
             path = Path(folder) / f"stabviz-{ids[0][:8]}.{kind}"
             try:
-                await asyncio.to_thread(make, self.scheduler.store, ids, path)
+                how = (self.get_query_argument("align", "step"), self.get_query_argument("event", ""))
+                await asyncio.to_thread(make, self.scheduler.store, ids, path, *how)
             except (StoreError, RunError, LookupError, MissingPackage) as error:
                 self.set_status(404 if isinstance(error, LookupError) else 422)
                 self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -65,8 +66,8 @@ class Download(RequestHandler):
                     await self.flush()
 
 
-def make(store: Store | None, ids: Sequence[str], path: Path) -> None:
-    """Write the file of a run, or the report of some; the suffix says which.
+def make(store: Store | None, ids: Sequence[str], path: Path, align: str = "step", event: str = "") -> None:
+    """Write the file of a run, or the report of some, aligned so; the suffix says which.
 
     Raises:
         RunError, StoreError, LookupError, MissingPackage: it cannot be made, with the reason.
@@ -76,18 +77,18 @@ def make(store: Store | None, ids: Sequence[str], path: Path) -> None:
     if path.suffix == ".html":
         from stabviz.report import stored, write
 
-        write([stored(store, name) for name in ids], path)
+        write([stored(store, name, align, event) for name in ids], path)
     elif len(ids) > 1:
         raise RunError("one run at a time is a file: name one.")
     else:
         store.export(ids[0], path)
 
 
-def whole(store: Store | None, ids: Sequence[str], kind: str) -> tuple[str, bytes]:
+def whole(store: Store | None, ids: Sequence[str], kind: str, align: str = "step", event: str = "") -> tuple[str, bytes]:
     """(name, content) of a file. Raises as `make`, and where it is too large for the connection of a page."""
     with tempfile.TemporaryDirectory(prefix="stabviz-") as folder:
         path = Path(folder) / f"stabviz-{ids[0][:8]}.{kind}"
-        make(store, ids, path)
+        make(store, ids, path, align, event)
         if path.stat().st_size > MOST_BYTES:
             size = f"{path.stat().st_size / 1e6:,.0f} MB"
             raise RunError(f"this file has {size}, too much for a page: `stabviz export {ids[0]}` writes it, and `stabviz serve` sends it.")

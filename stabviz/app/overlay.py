@@ -36,17 +36,12 @@ class Part:
     runs: tuple[int, ...]
 
 
-def draw(view: View, datasets: Sequence[xr.Dataset], by_step: bool = True) -> list[Part]:
-    """The view of these runs, as one figure or as several; `drawn.drawing` is to be held.
-
-    datasets: at most `MOST_RUNS`. by_step: whether they are as they were recorded; else axes follow the data, since what a view says
-        of its axes is meant for steps.
-    """
+def draw(view: View, datasets: Sequence[xr.Dataset]) -> list[Part]:
+    """The view of these runs, at most `MOST_RUNS`, as one figure or as several; `drawn.drawing` is to be held."""
     axes = [data_only(view.draw, ds) for ds in datasets]
     ranges: dict[str, Any] = {}
     for axis in "xy":
-        asked = [{k: v for k, v in said.items() if by_step or axis == "y" or k != "xlim"} for _, said in axes]
-        every = [span for (element, _), said in zip(axes, asked, strict=True) if (span := limits(element, axis, said)) is not None]
+        every = [span for element, said in axes if (span := limits(element, axis, said)) is not None]
         if every:
             ranges[f"{axis}lim"] = min(span[0] for span in every), max(span[1] for span in every)
     for name in ("logx", "logy"):

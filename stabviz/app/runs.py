@@ -155,7 +155,7 @@ class RunsPage:
         self.table.compared = list(self.comparison.names)
         self._told()
 
-    def file(self, ids: Sequence[str], kind: str) -> None:
+    def file(self, ids: Sequence[str], kind: str, align: str = "step", event: str = "") -> None:
         """Send the file of a run, or the report of some, through the page."""
         names = _checked(ids)[:8]
         if not names or kind not in downloads.TYPES:
@@ -163,7 +163,7 @@ class RunsPage:
 
         def work() -> None:
             try:
-                name, content = downloads.whole(self.scheduler.store, names, kind)
+                name, content = downloads.whole(self.scheduler.store, names, kind, str(align), str(event)[:80])
                 self._answers.append(lambda: (self.browser.save(name, content), self.table.say(f"{name} is downloaded.")))
             except (StoreError, RunError, LookupError, MissingPackage) as error:
                 text = str(error)

@@ -128,12 +128,10 @@ def compare(args: argparse.Namespace) -> int:
             write_netcdf(together(datasets, names, args.align, args.event or ""), target)
         except OSError as error:
             raise StoreError(f"{target} cannot be written: {error.strerror or error}.") from None
-    elif args.align != "step":
-        raise Refused("A report compares by step; with --align time or event, -o FILE.nc writes the runs over that axis.")
     else:
         from ..report import stored, write
 
-        target = write([stored(store, name) for name in names], target)
+        target = write([stored(store, name, args.align, args.event or "") for name in names], target)
     print(f"{target}  {target.stat().st_size / 1e6:.1f} MB")
     return OK
 

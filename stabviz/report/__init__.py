@@ -6,6 +6,7 @@ pictures through the moments that were kept.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 import time
@@ -25,10 +26,15 @@ from stabviz.study_run import StudyRun
 __all__ = ["MOST_RUNS", "Subject", "Sweep", "build", "stored", "write"]
 
 
-def stored(store: Store, run_id: str) -> Any:
-    """What a report can be of, from a store by its whole name: a run or a sweep. Raises as `Subject.stored`."""
+def stored(store: Store, run_id: str, align: str = "step", event: str = "") -> Any:
+    """What a report can be of, from a store by its whole name: a run or a sweep. Raises as `Subject.stored`.
+
+    align, event: how runs that are compared are laid over each other (see `comparing.aligned`).
+    """
     try:
-        return (Sweep if store.info(run_id).attrs.get("kind") == "study" else Subject).stored(store, run_id)
+        if store.info(run_id).attrs.get("kind") == "study":
+            return Sweep.stored(store, run_id)
+        return dataclasses.replace(Subject.stored(store, run_id), align=align, event=event)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise RunError(f"what run {run_id} says of itself is not from this version, or not from stabviz: it can only be copied.") from error
 

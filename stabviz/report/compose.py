@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stabviz.app.drawn import along
 from stabviz.app.text import inline
 from stabviz.report import sections
 from stabviz.report.page import DOCK, built, page
@@ -41,7 +42,7 @@ def _drawings(subjects: Sequence[Subject]) -> dict[str, list[Drawing | None]]:
         for s in subjects:
             view = next((v for v in s.lab.all_views if v.slug == slug and s.lab.slug == lab_slug), None)
             suits = view is not None and view.suits(s.plan.name, s.dataset)
-            row.append(Drawing(view, s.dataset) if view is not None and suits else None)
+            row.append(Drawing(along(view, s.align), s.shown) if view is not None and suits else None)
         if any(row):
             found[f"{lab_slug}/{slug}"] = row
     return found
@@ -72,7 +73,8 @@ def _page(subjects: Sequence[Subject], drawings: dict[str, list[Drawing | None]]
 
 def _about(subjects: Sequence[Subject]) -> str:
     if len(subjects) > 1:
-        return "Runs " + ", ".join(f"<code>{s.id}</code>" for s in subjects) + "."
+        how = {"time": ", aligned by their own time", "event": f", aligned by an event: {escape(subjects[0].event)}"}
+        return "Runs " + ", ".join(f"<code>{s.id}</code>" for s in subjects) + how.get(subjects[0].align, "") + "."
     s = subjects[0]
     return f"Run <code>{s.id}</code>, {escape(s.plan.name)}, seed {s.plan.seed}. {escape(s.ending)}"
 
@@ -127,20 +129,28 @@ def _made(subjects: Sequence[Subject], kept: list[list[int]], began: float) -> s
 
 
 def axis(subjects: Sequence[Subject], kept: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """The moments of the scrubber, by step where the runs are equally long, else by the share of their length.
+    """The moments of the scrubber, as the runs are aligned: by step where they are equally long, else by the share of their length.
 
     `at`: places of the moments; `frames`: for each run, which of its kept moments is shown at each; `words`, `marks`.
     """
+    align = subjects[0].align
     length = [max(s.plan.schedule.steps, 1) for s in subjects]
     by_step = len(set(length)) == 1
     steps = [s.dataset["step"].values[list(k)].astype(float) for s, k in zip(subjects, kept, strict=True)]
-    places = [x if by_step else x / n for x, n in zip(steps, length, strict=True)]
-    at = max(places, key=lambda x: (x[-1], len(x)))
+    if align == "step":
+        places = [x if by_step else x / n for x, n in zip(steps, length, strict=True)]
+        at = max(places, key=lambda x: (x[-1], len(x)))
+    else:
+        places = [s.shown["step"].values[list(k)] for s, k in zip(subjects, kept, strict=True)]
+        every = np.unique(np.concatenate(places))
+        at = every[np.unique(np.linspace(0, len(every) - 1, min(max(map(len, places)), len(every))).round().astype(int))]
     shown = [np.clip(np.searchsorted(x, at * (1 + 1e-9), side="right") - 1, 0, None) for x in places]
     words = []
     for i, place in enumerate(at):
         now = [int(x[j[i]]) for x, j in zip(steps, shown, strict=True)]
-        if len(set(now)) == 1:
+        if align != "step":
+            words.append(f"{place:,.4g} steps after: {subjects[0].event}" if align == "event" else f"time {place:.4g}")
+        elif len(set(now)) == 1:
             words.append(f"step {now[0]:,}")
         else:
             each = ", ".join(f"{chr(ord('A') + k)} step {n:,}" for k, n in enumerate(now))
@@ -149,7 +159,8 @@ def axis(subjects: Sequence[Subject], kept: Sequence[Sequence[int]]) -> dict[str
     for k, s in enumerate(subjects):
         who = f"{chr(ord('A') + k)}: " if len(subjects) > 1 else ""
         for m in s.marks:
-            where = float(np.interp(m["step"] / (1 if by_step else length[k]), at, np.arange(len(at))))
+            place = np.interp(m["step"], steps[k], places[k]) if align != "step" else m["step"] / (1 if by_step else length[k])
+            where = float(np.interp(place, at, np.arange(len(at))))
             marks.append({"at": where, "label": who + m["label"], "kind": m["kind"], "title": f"{who}{m['label']} at step {m['step']:,}"})
     return {"at": at.tolist(), "frames": [x.tolist() for x in shown], "words": words, "marks": sorted(marks, key=lambda m: m["at"])}
 

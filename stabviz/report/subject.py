@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from stabviz.comparing import only_different
+from stabviz.comparing import aligned, only_different
 from stabviz.job import RunError
 from stabviz.lab import Judged, Lab, Verdict, labs
 from stabviz.listing import plan_of
@@ -25,13 +25,15 @@ from stabviz.table import Table
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A run to be reported. `store`: where studies that decide claims may be found."""
+    """A run to be reported. `store`: where studies that decide claims may be found; `align`, `event`: see `comparing.aligned`."""
 
     lab: Lab
     plan: Plan
     dataset: xr.Dataset
     status: str
     store: Store | None = None
+    align: str = "step"
+    event: str = ""
 
     @classmethod
     def of_run(cls, run: Run) -> Subject:
@@ -66,6 +68,11 @@ class Subject:
     def id(self) -> str:
         """The run's name."""
         return self.plan.id
+
+    @functools.cached_property
+    def shown(self) -> xr.Dataset:
+        """The Dataset as views draw it: aligned. Raises as `comparing.aligned`."""
+        return aligned(self.dataset, self.align, self.event)
 
     @property
     def attrs(self) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from stabviz import report
 from stabviz.app.reporting import Reporter
 from stabviz.citing import citations
 from stabviz.cli import main
+from stabviz.comparing import event_step
 from stabviz.job import RunError
 from stabviz.lab import lab, labs
 from stabviz.own import offer, withdraw
@@ -228,6 +229,25 @@ def test_runs_of_one_length_are_compared_at_the_same_step(hostile, scheduler, ru
     axis = compose.axis(subjects, [range(21), range(5)])
     assert axis["words"][7] == "A step 14, B step 10"
     assert [m["label"] for m in axis["marks"]] == ["A: rate = 0.95", "A: kick (size 0.01)"]
+
+
+def test_runs_are_compared_from_an_event_on(hostile, scheduler, run):
+    """Its step is 0 in every run, and the moments before it are negative."""
+    plain = hostile.run(scheduler=scheduler, frames=4, rate=0.5).wait()
+    event = f"mean<={float(run.dataset['mean'][10])!r}"
+    assert float(run.dataset["mean"][9]) > float(run.dataset["mean"][10]) > 0
+    subjects = [report.stored(scheduler.store, x.id, "event", event) for x in (run, plain)]
+    axis = compose.axis(subjects, [range(21), range(5)])
+    steps = [s.dataset["step"].values for s in subjects]
+    at = [event_step(s.dataset, event) for s in subjects]
+    assert axis["at"][0] == min(x[0] - a for x, a in zip(steps, at, strict=True)) < 0 and 0.0 in axis["at"]
+    zero = axis["at"].index(0.0)
+    assert [x[axis["frames"][k][zero]] for k, x in enumerate(steps)] == at
+    assert axis["words"][zero] == f"0 steps after: {event}"
+    text = report.build(subjects, 5)
+    assert "aligned by an event" in text
+    with pytest.raises(RunError, match="did not end as"):
+        report.build([report.stored(scheduler.store, x.id, "event", "diverged") for x in (run, plain)])
 
 
 def test_a_run_of_a_system_of_ones_own(scheduler, tmp_path):

@@ -161,7 +161,7 @@ export function render({ model, el }) {
         link("Fork", one && openable(one), `?run=${ids[0]}&do=fork`, "other controls, from its last state")] : []),
       ...[["netCDF", "nc", "download as netCDF"], ["Zarr", "zarr.zip", "download as a zipped Zarr"]].map(([text, kind, title]) =>
         model.files ? link(text, one, `runs/${ids[0]}.${kind}`, title, true) : button(text, one, () => send("file", { ids, kind }), title)),
-      button("Report", some && list.length <= 6 && (runsOnly || one), () => model.files ? report(ids) : send("file", { ids, kind: "html" }), "one HTML file that opens offline"),
+      button("Report", some && list.length <= 6 && (runsOnly || one), () => model.files ? report(ids) : send("file", { ids, kind: "html", ...alignment(ids) }), "one HTML file that opens offline"),
       ...(model.may.delete ? [button("Delete", some, () => send("delete", { ids }), "for a day they can be brought back")] : []),
       button("Clear", some, () => { selected.clear(); after() }), model.told ? h("span", { class: "fine" }, model.told) : "")
   }
@@ -185,10 +185,14 @@ export function render({ model, el }) {
     note.addEventListener("pointerleave", () => { timer = setTimeout(gone, 3000) })
     return gone
   }
+  const alignment = ids => { // a report of the runs that are compared shows them as they are compared
+    const { align = "step", event = "" } = model.how
+    return [...ids].sort().join() === [...model.compared].sort().join() ? { align, event } : {}
+  }
   const report = async ids => {
     const end = say({ text: "Making the report…", seconds: 120 })
     try {
-      const answer = await fetch(`runs/${ids.join("+")}.html`), blob = await answer.blob()
+      const answer = await fetch(`runs/${ids.join("+")}.html?${new URLSearchParams(alignment(ids))}`), blob = await answer.blob()
       end()
       if (!answer.ok) return void say({ text: await blob.text() })
       saveAs(`stabviz-${ids[0].slice(0, 8)}.html`, blob)

@@ -16,7 +16,7 @@ Methods
     say(text, undo, href)      a note that goes by itself; `undo`: names of runs that it can bring back; `href`: where it leads
 Events
     see(ids): on the screen  delete(ids)  undo(ids)  proceed(ids)  compare(ids): none ends it
-    file(ids, kind): "nc", "zarr.zip" or "html"
+    file(ids, kind, align, event): "nc", "zarr.zip" or "html"; a report of the runs that are compared is aligned as they are
     here(): the page has arrived
 """
 
