@@ -50,6 +50,7 @@ class Keeper:
         self.notice = ""
         """One sentence, if the run is not (or not wholly) in the store."""
         self._writer: Any = None
+        self._later = False
         self._backlog: list[tuple[Block, Mapping[str, Any]]] = []
         self._last = self._took = 0.0
 
@@ -69,14 +70,15 @@ class Keeper:
             self.notice = str(error) if anything else ""  # else it is told with what is done about it, in `open`
             return None
 
-    def open(self, simulation: Simulation) -> Record | None:
-        """Open for writing. The record of what was committed before, with the simulation set to go on from there; None if nothing was."""
+    def open(self, simulation: Simulation, later: bool = False) -> Record | None:
+        """Open for writing. The record of what was committed before, with the simulation set to go on from there; None if nothing was.
+
+        later: a run that is new to the store is not made there before its first commit; somebody waits for its first frame.
+        """
         if self.store is None:
             return None
-        try:
-            self._writer = self.store.writer(self.run_id, simulation.template, simulation.grows)
-        except StoreError as error:
-            self.notice = f"{str(error).rstrip('.')}; this run is kept in memory only."
+        self._later = later and not self.store.exists(self.run_id)
+        if self._later or not self._open_writer(simulation):
             return None
         try:
             point = stored_point(self.store, self.run_id) if self._writer.rows.get("step") else None
@@ -92,6 +94,15 @@ class Keeper:
             return None
         return record
 
+    def _open_writer(self, simulation: Simulation) -> bool:
+        assert self.store is not None
+        self._later = False
+        try:
+            self._writer = self.store.writer(self.run_id, simulation.template, simulation.grows)
+        except StoreError as error:
+            self.notice = f"{str(error).rstrip('.')}; this run is kept in memory only."
+        return self._writer is not None
+
     def add(self, rows: Block, once: Mapping[str, Any]) -> None:
         """Rows for the next commit."""
         self._backlog.append((rows, once))
@@ -104,6 +115,9 @@ class Keeper:
     def commit(self, simulation: Simulation, **attrs: Any) -> None:
         """Write the frames since the last commit with the checkpoint that belongs to them, as one commit."""
         backlog, self._backlog = self._backlog, []
+        if self._later and self._open_writer(simulation) and self._writer.rows.get("step"):
+            self.notice = "somebody else has begun this run meanwhile; this one is kept in memory only."
+            self.close()
         if self._writer is None or not (backlog or attrs):
             return
         start = time.perf_counter()

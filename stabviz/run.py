@@ -66,6 +66,8 @@ class Run(Job):
         self._single = 0
         self._fresh = False
         """It was just born of a touch: somebody waits for its first frame, so that one is computed alone."""
+        self.inherited = 0
+        """Frames that it shares with the run that was touched."""
         self._touches: list[tuple[str, dict[str, Any], list[Run]]] = []
         self._pace: list[tuple[float, int]] = []
         self._born: tuple[Simulation, Record, int] | None = None
@@ -249,7 +251,7 @@ class Run(Job):
 
     def begin_from(self, born: tuple[Simulation, Record, int], point: Checkpoint) -> None:
         """Take over a parent's past: its simulation, its record and how many frames of it, and the checkpoint to go on from."""
-        self._born, self._from = born, point
+        self._born, self._from, self.inherited = born, point, born[2]
 
     # -- driven by the scheduler's workers ----------------------------------------------------------------------
 
@@ -261,8 +263,9 @@ class Run(Job):
         if self._record is None:
             return self._begin()
         if self._touches:
-            self._collect(self._pending)
-            self._pending = None
+            if not self.frames:
+                self._collect(self._pending)
+                self._pending = None
             return self._branch() if not self._finish_if_ended() else False
         return self._compute()
 
@@ -280,7 +283,7 @@ class Run(Job):
             simulation = Simulation(self.plan, parent.needed, parent.start)
             simulation.prepare(like=parent)
             simulation.cost = parent.cost
-            self._record = self._keeper.open(simulation)
+            self._record = self._keeper.open(simulation, later=True)
             if self._record is None:  # else it was begun before, and goes on from there
                 simulation.restore(self._from)
                 self._record = Record(simulation.template, simulation.grows)
@@ -353,9 +356,9 @@ class Run(Job):
         self._keeper.add(chunk.rows, chunk.once)
         if chunk.ended is not None:
             return
+        self._published()  # first: who waits for a frame need not wait for the disk
         if self._keeper.due:
             self._keeper.commit(simulation)
-        self._published()
 
     def _finish_if_ended(self) -> bool:
         simulation = self._simulation
@@ -380,7 +383,10 @@ class Run(Job):
         return False
 
     def _branch(self) -> bool:
-        """At a border with touches due: hand over to a child; this run goes on only if others watch it."""
+        """At a border with touches due: hand over to a child; this run goes on only if others watch it.
+
+        The chunk that is on its way comes after the border; only a run that goes on waits for it.
+        """
         simulation, record = self._simulation, self._record
         assert simulation is not None and record is not None
         with self._change:
@@ -398,6 +404,7 @@ class Run(Job):
         with self._change:
             alone = self._watchers <= 1
         if alone:
+            self._pending = None
             return self._end("cancelled")
         return True
 

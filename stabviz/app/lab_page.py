@@ -8,6 +8,9 @@ import time
 from html import escape
 from typing import Any
 
+import panel as pn
+from panel.io.document import unlocked
+
 from stabviz.app import link, sheet, tabs
 from stabviz.app.bench import Bench
 from stabviz.app.components import Browser, Claims, RunBar, Scrubber, Words
@@ -26,8 +29,8 @@ from stabviz.scheduler import Scheduler
 
 TICK_MS = 80
 SLOWEST_MS = 400
-EAGER_SECONDS = 1.5
-"""After a touch no tick is left out for so long: somebody waits for the first frame."""
+EAGER_SECONDS, EAGER_MS = 1.5, 12
+"""After a touch somebody waits for its first frame: for so long at most the page looks for nothing else, and so often."""
 LIVE_SECONDS = 0.15
 """Live mode starts at most one run in so many seconds while a slider is dragged."""
 
@@ -44,6 +47,8 @@ class LabPage:
         self._version = -1
         self._wanted: float | None = None
         self._rest_until = self._eager_until = 0.0
+        self._hurried = False
+        self._known_frames = -1
         self._stale = False
         self.visitor = Visitor(scheduler.limits)
         self.browser = browser or Browser()
@@ -318,12 +323,14 @@ class LabPage:
         assert run is not None
         self._touched = run, run.successor
         self._rest_until, self._eager_until = 0.0, time.monotonic() + EAGER_SECONDS
+        studio.hurry(run.id, EAGER_SECONDS)
         try:
             child = do(run)
             if child is not None:
                 self._follow_to(child)
+            self._hurry()
         except (ControlError, RunError) as error:
-            self._touched = None
+            self._touched, self._eager_until = None, 0.0
             self.tell(str(error))
             sheet.again(self.controls, self.lab, self.state)
 
@@ -345,7 +352,7 @@ class LabPage:
         self._address()
 
     def _key(self, key: str) -> None:
-        live = self.run is not None and not self.run.ended
+        live = self.run is not None and not self.run.ended and not self._stale
         if key == "r":
             (self._pause if live and self.run.status != "paused" else self._resume if live else self.start)()  # type: ignore[union-attr]
         elif key == "s":
@@ -436,6 +443,7 @@ class LabPage:
         follow, frame, n = self.scrubber.follow, self.scrubber.frame, self.scrubber.n
         if self.run is not None:
             studio.drop(self.run.id)
+        self._known_frames = child.inherited
         watch, self._watch = self._watch, self.visitor.watch(child)
         if watch is not None:
             watch.close()
@@ -476,15 +484,41 @@ class LabPage:
                     self.scrubber.n = run.frames
                 self._acts()
                 self.parts.arrived()
-            if not self.scrubber.freeze and self.browser.awake:
-                self.stage.show(run)
+            eager = time.monotonic() < self._eager_until
+            may = eager and not self._awaits(run) or not eager and not self.browser.drawing
+            if may and not self.scrubber.freeze and self.browser.awake:
+                with unlocked():  # one message, sent at once
+                    if self.stage.show(run, one=eager):
+                        self.browser.mark()
+                        self._eager_until = 0.0
             self.quiz.answer()
         self.sweeper.tick()
         self.bench.tick()
-        cards = self.evidence.cards(run)
-        if cards != self.claims.cards:
-            self.claims.cards = cards
+        if time.monotonic() > self._eager_until:
+            cards = self.evidence.cards(run)
+            if cards != self.claims.cards:
+                self.claims.cards = cards
         self._pace(time.perf_counter() - start)
+
+    def _awaits(self, run: Run) -> bool:
+        """Whether the first frame after a touch is on its way: pictures of what was before it would only hold it up."""
+        if time.monotonic() > self._eager_until or run.ended or run.status == "paused":
+            return False
+        return self._touched is not None or run.frames <= self._known_frames
+
+    def _hurry(self) -> None:
+        """Look again soon, as long as the first frame after a touch has not been shown."""
+        document = pn.state.curdoc
+        if self._hurried or document is None or document.session_context is None or time.monotonic() > self._eager_until:
+            return
+        self._hurried = True
+
+        def again() -> None:
+            self._hurried = False
+            self.tick()
+            self._hurry()
+
+        document.add_timeout_callback(again, EAGER_MS)
 
     def _pace(self, seconds: float) -> None:
         """Fewer ticks when they take long: the loop belongs to all sessions.

@@ -92,6 +92,7 @@ class Studio:
         self._wishes: OrderedDict[Any, Callable[[], None]] = OrderedDict()
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._hurry_until = 0.0
 
     def picture(self, run: Any, view: View) -> Picture:
         """The picture of a view of a run."""
@@ -129,7 +130,8 @@ class Studio:
         except Exception as error:  # a view of one's own may raise anything; the page says so and goes on
             log.exception("view %s", picture.view.slug)
             picture.error = f"This view could not be drawn ({type(error).__name__}: {str(error)[:120]})."
-        time.sleep(min(DRAWING_REST * (time.perf_counter() - start), 0.1))
+        if time.monotonic() > self._hurry_until:
+            time.sleep(min(DRAWING_REST * (time.perf_counter() - start), 0.1))
 
     def ask(self, key: Any, job: Callable[[], None], first: bool = False) -> None:
         """Do `job` soon, in the studio's thread, or before all others; a later wish with the same key takes its place."""
@@ -141,6 +143,11 @@ class Studio:
                 self._thread = threading.Thread(target=self._work, name="stabviz-draw", daemon=True)
                 self._thread.start()
             self._change.notify()
+
+    def hurry(self, run_id: str, seconds: float) -> None:
+        """A run has been touched: its pictures are not wanted any more, and those of the run that takes over without rests."""
+        self.drop(run_id)
+        self._hurry_until = time.monotonic() + seconds
 
     def drop(self, run_id: str) -> None:
         """Forget what was asked for of a run that a page has left; a page that still shows it asks again at its next tick."""
@@ -287,19 +294,24 @@ class Slot:
         return {"columns": [str(c) for c in table.columns], "rows": [[cell(v) for v in row] for row in table.itertuples(index=False)]}
 
 
-_verdicts: weakref.WeakKeyDictionary[Any, tuple[Any, list[Any]]] = weakref.WeakKeyDictionary()
+JUDGING_SHARE = 10
+"""A run under way is judged anew when so many times as long has gone by as judging it took."""
+_verdicts: weakref.WeakKeyDictionary[Any, tuple[Any, list[Any], float]] = weakref.WeakKeyDictionary()
+"""Of each run: what it was judged on, (claim, verdict), when it may be judged again."""
 
 
 def verdicts(run: Any, lab: Lab) -> list[Any]:
     """(claim, verdict) for a run as judged last; judged anew in the studio's thread when there are new frames."""
     key = (run.frames, run.status)
     known = _verdicts.get(run)
-    if known is None or known[0] != key:
+    if known is None or known[0] != key and (run.ended or time.monotonic() > known[2]):
 
         def judge() -> None:
-            dataset = run.dataset
+            dataset, start = run.dataset, time.monotonic()
             if dataset.sizes.get("step"):
-                _verdicts[run] = (key, lab.judge(dataset))
+                judged = lab.judge(dataset)
+                end = time.monotonic()
+                _verdicts[run] = (key, judged, end + JUDGING_SHARE * (end - start))
 
         studio.ask((run.id, "verdicts"), judge)
     return known[1] if known is not None else []

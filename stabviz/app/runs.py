@@ -164,7 +164,7 @@ class RunsPage:
         def work() -> None:
             try:
                 name, content = downloads.whole(self.scheduler.store, names, kind, str(align), str(event)[:80])
-                self._answers.append(lambda: (self.browser.save(name, content), self.table.say(f"{name} is downloaded.")))
+                self._answers += [lambda: self.browser.save(name, content), lambda: self.table.say(f"{name} is downloaded.")]
             except (StoreError, RunError, LookupError, MissingPackage) as error:
                 text = str(error)
                 self._answers.append(lambda: self.table.say(text))

@@ -51,11 +51,12 @@ class Stage:
         for frame, slot in self.pairs:
             frame.param.update(stale=False, empty="" if slot.frame is not None else "Waiting for the first frame.")
 
-    def show(self, run: Run) -> None:
-        """Show a run at the scrubber's moment, as far as it is drawn."""
+    def show(self, run: Run, one: bool = False) -> bool:
+        """Show a run at the scrubber's moment, as far as it is drawn; whether anything is new. `one`: the first view, the others later."""
         shown, follow = self._scrubber.shown, self._scrubber.follow
+        new = False
         if shown < 0:
-            return
+            return new
         self._leave_out(run)
         visible = set(self._browser.views)
         put = False  # one new figure a tick: each keeps the loop busy for a while
@@ -63,6 +64,8 @@ class Stage:
             if not frame.visible or (slot.view.slug not in visible and slot.plot is not None):
                 continue
             drawn = studio.frame(run, slot.view, shown, follow)
+            if one and (new or drawn is None):
+                break
             if drawn is None:
                 error = studio.picture(run, slot.view).error
                 if error or slot.frame is None:
@@ -76,8 +79,10 @@ class Stage:
                     continue
                 frame.empty = ""
                 frame.say(drawn.sentence)
+                new = True
             where = float(drawn.places[-1 if follow else min(shown, len(drawn.places) - 1)])
             slot.moment(None if follow and run.ended else max(where, 1) if _log_x(slot) else where)
+        return new
 
     def _leave_out(self, run: Run) -> None:
         """Hide the views that have nothing to show of this run; asked once a run, when it has a frame."""

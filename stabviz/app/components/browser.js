@@ -4,6 +4,11 @@ export function render({ model }) {
   const address = query => location.pathname + query + location.hash
   const typing = e => e.composedPath().some(x => /^(INPUT|TEXTAREA|SELECT|DIALOG)$/.test(x.tagName) && !/^(range|checkbox|radio)$/.test(x.type) || x.isContentEditable)
 
+  // When the figures have drawn what was sent up to a beat: they do so in an animation frame, at the latest in the next one.
+  model.on("beat", () => {
+    const beat = model.beat
+    requestAnimationFrame(() => requestAnimationFrame(() => model.send_msg({ event: "drawn", beat })))
+  })
   if (model.guest) {
     listen(document, "visibilitychange", () => send("awake", { on: !document.hidden }))
     send("here")

@@ -7,21 +7,26 @@ Parameters
     awake     bool: the tab is visible
     keys      single keys that are sent ("k" goes to the controls, which send the kick)
     guest     bool: the window is somebody else's (a notebook's): its address, keys and theme are left alone
+    beat      number of the last picture that was sent (`mark`); the window says `drawn` when it is on the screen
 Methods
+    mark()    what was sent until now is one picture
     push(query)   a new history entry (another page of the app)
     save(name, content)   a file for the visitor to keep
 Events
-    here(): the page has arrived
+    here(): the page has arrived  drawn(beat)
     key(key)  back(query)  theme(name)  views(slugs)  awake(on)
 """
 
 from __future__ import annotations
 
 import base64
+import time
 
 import param
 
 from stabviz.app.components.base import Component, module
+
+PATIENCE_SECONDS = 2.0
 
 
 class Browser(Component):
@@ -33,11 +38,29 @@ class Browser(Component):
     awake = param.Boolean(True)
     keys = param.List(["r", "s", "0", "k", "f"])
     guest = param.Boolean(False)
+    beat = param.Integer(0)
 
     _esm = module("browser.js")
 
     def __init__(self, **params):
         super().__init__(**{"width": 0, "height": 0, "sizing_mode": "fixed", **params})
+        self._drawn, self._marked = 0, 0.0
+
+    def mark(self) -> None:
+        """What was sent until now is one picture: the window will say when it has drawn it."""
+        self._marked = time.monotonic()
+        self.beat += 1
+
+    @property
+    def drawing(self) -> bool:
+        """Whether the window still draws the last picture: more would only stand in line, and what a person does wait behind it.
+
+        One that has never answered is not waited for (a client that draws nothing), nor any longer than `PATIENCE_SECONDS`.
+        """
+        return 0 < self._drawn < self.beat and time.monotonic() - self._marked < PATIENCE_SECONDS
+
+    def _got_drawn(self, beat: int) -> None:
+        self._drawn = max(self._drawn, int(beat))
 
     def push(self, query: str) -> None:
         """Another page: the visitor comes back with Back."""

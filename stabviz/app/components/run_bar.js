@@ -58,7 +58,7 @@ export function render({ model, el }) {
 
   const show = () => {
     const s = model.status, p = model.progress, going = GOING.includes(s)
-    act = going ? "pause" : s === "paused" ? "resume" : "run"
+    act = model.label ? "run" : going ? "pause" : s === "paused" ? "resume" : "run"
     set(main, model.label || (going ? "Pause" : s === "paused" ? "Resume" : s === "" ? "Run" : "Run again"))
     main.disabled = model.can.run === false
     step.disabled = model.can.step === false

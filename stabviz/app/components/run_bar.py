@@ -5,7 +5,7 @@ Parameters
     progress  {"step", "steps", "rate" (steps a second), "left" (seconds or None)}
     sentence  said instead of the usual words (why it failed, at which step it diverged)
     mark      "" | "bad" | "held": colour of the words and of the line; by default from the status
-    label     text of the first button instead of Run, Pause, Resume, Run again
+    label     text of the first button instead of Run, Pause, Resume, Run again; it then means `run`
     can       {"run": bool, "step": bool, "reset": bool}
 Events
     run()  pause()  resume()  step()  reset(): from the buttons (keys come through Browser)
