@@ -32,6 +32,7 @@ from bokeh.models import (
     Toolbar,
     WheelZoomTool,
 )
+from panel.io.document import unlocked
 
 from stabviz.app.palette import LIGHT, Theme, swap
 
@@ -83,8 +84,9 @@ def set_theme(document: Document | None, theme: Theme) -> None:
     if document is None:
         return
     _themes[document] = theme
-    for root in document.roots:
-        swap(root.references(), theme)
+    with unlocked():  # in line behind figures that are on their way: the browser does not know them before
+        for root in document.roots:
+            swap(root.references(), theme)
 
 
 def theme_of(document: Document | None) -> Theme:

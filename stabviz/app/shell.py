@@ -94,7 +94,7 @@ def page(
         "shortcuts": KEYS,
         "reserve": {name: _height(objects, grid=name == "views") for name, objects in areas.items()},
     }
-    template = pn.Template(theme.read("shell.html"))
+    template = Shell(theme.read("shell.html"))
     template.add_variable("sv", context)
     template.add_variable("app_favicon", "")
     template.add_variable("apple_icon", "")
@@ -113,6 +113,20 @@ def page(
     if pn.state.curdoc is not None:
         pn.state.curdoc.title = window_title or (f"{title} - stabviz" if title else "stabviz")
     return template
+
+
+class Shell(pn.Template):
+    """Panel's template without two costs that grow with the square of the parts: of a page of thirty they were half."""
+
+    def __repr__(self) -> str:
+        return "Shell"  # Panel writes all parts out again whenever one is added
+
+    def _init_doc(self, doc: Any = None, *args: Any, **options: Any) -> Any:
+        document = doc or pn.state.curdoc
+        if document is None:
+            return super()._init_doc(doc, *args, **options)
+        with document.models.freeze():  # else the document counts all its models anew for each part
+            return super()._init_doc(doc, *args, **options)
 
 
 def _serve_here(document: Document | None) -> None:

@@ -24,7 +24,7 @@ export function render({ model, el }) {
     card.replaceChildren(
       h("div", { class: "top" }, h("h2", {}, `${model.runs.length} runs compared`),
         pick("align", [["step", "by step"], ["time", "by physical time"], ["event", "from an event on"]], "Aligned"),
-        mine.align === "event" ? h("label", {}, "Event", h("input", { class: "box", list: "events", value: mine.event, placeholder: "touched, end, loss<0.1", oninput: () => { typing = true }, onchange: e => { typing = false; change({ event: e.target.value.trim() }) }, onblur: () => { typing = false; if (waiting) draw() } }), suggestions) : null,
+        mine.align === "event" ? h("label", {}, "Event", h("input", { class: "box", list: "events", value: mine.event, placeholder: "touched, end, loss<0.1", onfocus: () => { typing = true }, oninput: () => { typing = true }, onchange: e => { typing = false; change({ event: e.target.value.trim() }) }, onblur: () => { typing = false; if (waiting) draw() } }), suggestions) : null,
         model.views.length > 1 ? pick("view", [["", "all views"], ...model.views.map(v => [v.slug, v.title])], "Show") : null,
         h("button", { class: "btn small", type: "button", onclick: () => send("close") }, "End comparison")),
       h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}, "Only what differs"), model.runs.map(r => h("th", { scope: "col" },
