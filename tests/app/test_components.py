@@ -240,6 +240,7 @@ def test_scrubbing_leaves_follow_and_follow_comes_back(shared):
     until(page, lambda: lab.scrub.shown == 4)
 
 
+@pytest.mark.soak
 def test_theme_changes_live_and_stays(page, lab):
     page.evaluate("window.marker = 1")
     page.wait_for_function(f"() => ({AXIS})() == '{LIGHT['soft']}'")
