@@ -243,8 +243,8 @@ def _serve(settings: dict[str, Any]) -> None:
     threading.Thread(target=_answer, args=(settings["line"],), daemon=True).start()
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     port = settings["port"]
-    serve(str(OWN), port=port, websocket_origin=f"127.0.0.1:{port}", unused_session_lifetime_milliseconds=1000,
-          check_unused_sessions_milliseconds=200, **settings.get("options", {}))  # fmt: skip
+    options = {"unused_session_lifetime_milliseconds": 1000, "check_unused_sessions_milliseconds": 200, **settings.get("options", {})}
+    serve(str(OWN), port=port, websocket_origin=f"127.0.0.1:{port}", **options)
 
 
 def main() -> None:
