@@ -88,7 +88,7 @@ async def lesson(server: Any, people: int, seconds: float) -> dict[str, Any]:
     told: list[tuple[float, float, int]] = []
     while time.monotonic() < end and not any(s.done() for s in students):
         await asyncio.sleep(min(seconds / 60, 10.0))
-        told.append((time.monotonic() - began, server.rss, done["ended"]))
+        told.append((time.monotonic() - began, server.rss, done["visits"]))
     await asyncio.gather(*students)
     await asyncio.sleep(4)
     counts = await asyncio.to_thread(server.ask, "count")
@@ -97,7 +97,7 @@ async def lesson(server: Any, people: int, seconds: float) -> dict[str, Any]:
 
 def growth(rss: list[list[float]]) -> tuple[float, float]:
     """(MB that the second half of the time after the memory had filled grew by, by a line through it; noise about the line in MB)."""
-    full = next((i for i, (_, _, ended) in enumerate(rss) if ended >= 2 * KEPT), len(rss))  # ended runs are kept up to a number
+    full = next((i for i, (_, _, visits) in enumerate(rss) if visits >= 2 * KEPT), len(rss))  # runs that were left are kept up to a number
     assert full < len(rss) - 8, f"the lesson was too short to tell: {rss[-1]}"
     t, mb = np.array(rss)[(full + len(rss)) // 2 :, :2].T
     slope, offset = np.polyfit(t, mb, 1)
