@@ -18,6 +18,11 @@ PLAIN = "?lab=wanderer&rate=0.9&pause=0.01&seed={seed}&steps=3000&frames=120"
 SWEPT = "?lab=wanderer&pause=0.01&seed={seed}&steps=1500&frames=12&tab=sweep&over=rate+0.1+0.9+{points}&look=passed+last"
 
 
+def describes_another(page: Visitor) -> bool:
+    """Whether the controls describe a run that is not the one shown: one was turned when the run had just ended."""
+    return page.part("RunBar").get("label") == "Run"
+
+
 class Person:
     """Runs, touches or sweeps, and after each kill opens the page again at the link that it had."""
 
@@ -65,12 +70,11 @@ class Person:
                 await page.send("Controls", "settled", name="rate", value=float(random.uniform(0.5, 0.99)))
             else:
                 await page.send("Controls", "settled", name="learning_rate", value=float(random.uniform(0.01, 0.1)))
-            other = lambda: page.part("RunBar").get("label") == "Run"  # noqa: E731  # it had just ended: the control describes a new run
-            await page.until(lambda before=before: page.query.count("touch=") > before or other())
+            await page.until(lambda before=before: page.query.count("touch=") > before or describes_another(page))
             self.query = page.query
-            if other():
+            if describes_another(page):
                 await page.send("RunBar", "run")
-                await page.until(lambda: not other())
+                await page.until(lambda: not describes_another(page))
         await page.until(lambda: page.status == "finished")
 
 
