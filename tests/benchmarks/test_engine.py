@@ -9,7 +9,6 @@ import pytest
 import stabviz as sv
 from stabviz import engine
 from stabviz.carry_out import carry_out
-from stabviz.labs.chaos.chaos_forecasting.race import Race
 from stabviz.labs.galaxies.phase_spiral.disc import PhaseSpiral
 from stabviz.labs.training.neural_collapse.network import Network
 from stabviz.labs.training.sgd_stability.diagonal import DiagonalNet
@@ -25,7 +24,7 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 LABS = {
     "sgd_stability": (DiagonalNet, {}, Schedule(100_000, 200)),
     "phase_spiral": (PhaseSpiral, {}, Schedule(1_600, 160)),
-    "chaos_forecasting": (Race, {"horizon": 35.0}, Schedule(2_400, 200)),
+    "chaos_forecasting": (type(sv.lab("chaos_forecasting").plan().system), {"horizon": 35.0}, Schedule(2_400, 200)),
     "neural_collapse": (Network, {"epochs": 200}, Schedule(2_000, 100)),
 }
 """Runs of 2 s or so with frames that lie equally far apart, so that a plain scan can do them."""

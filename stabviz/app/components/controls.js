@@ -62,13 +62,21 @@ function controlRow(c, id, send, draft, titles = {}) {
       onfocus: () => { box.value = special(value) ? special(value)[1] : String(value); box.select() },
       oninput: () => { typing = true },
       onblur: () => { typing = false; if (!error) box.value = text(value) },
-      onchange: () => { typing = false; settle(box.value.trim().replace("−", "-").replace(/^∞$/, "inf")) },
+      onchange: () => {
+        typing = false
+        const typed = box.value.trim().replace("−", "-").replace(/^∞$/, "inf"), v = Number(typed)
+        if (typed && c.bounds && v >= c.bounds[0] && v <= c.bounds[1]) value = v // what is pressed next refers to it, also before an answer
+        settle(typed)
+      },
       onkeydown: e => {
         if (e.key === "Escape") { typing = false; box.value = text(value); box.blur() }
         if (scale && (e.key === "ArrowUp" || e.key === "ArrowDown")) { e.preventDefault(); nudge(e.key === "ArrowUp" ? 1 : -1) }
       },
     })
-    const also = c.also.map(([v, label]) => h("button", { class: "also", type: "button", "aria-pressed": "false", onclick: () => settle(v === value ? c.default === v && c.bounds ? c.bounds[1] : c.default : v) }, label))
+    const also = c.also.map(([v, label]) => h("button", { class: "also", type: "button", "aria-pressed": "false", onclick: () => {
+      value = v === value ? c.default === v && c.bounds ? c.bounds[1] : c.default : v
+      settle(value)
+    } }, label))
     head.append(h("span", { class: "v" }, also, box, unit && unit.length <= 5 ? h("span", { class: "unit" }, unit) : null))
     const scale = c.bounds ? scaleOf(c) : null
     let range = null
