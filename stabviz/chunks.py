@@ -11,8 +11,8 @@ import scipy.optimize
 from .engine import Carry
 from .system import System
 
-CHUNK_SECONDS = 0.05
-"""What a chunk should take: some 20 frames a second may reach the page, and a touch is answered within two chunks."""
+CHUNK_SECONDS = 0.07
+"""What a chunk should take: some 14 frames a second reach the page, and a touch is answered within two chunks."""
 
 
 @dataclasses.dataclass(frozen=True)
