@@ -94,6 +94,15 @@ def aligned(dataset: xr.Dataset, how: str = "step", event: str = "") -> xr.Datas
     return made.assign_attrs(steps=float(move(np.asarray(float(last))))) if last is not None and how == "event" else made
 
 
+def frames_at(places: np.ndarray, at: Any) -> Any:
+    """For each of the places `at` (negative ones too) the number of the last frame that is not beyond it, 0 where there is none.
+
+    places: where the frames stand, in order; a difference by rounding alone does not count.
+    """
+    at = np.asarray(at, float)
+    return np.maximum(np.searchsorted(places, at + 1e-9 * np.abs(at), side="right") - 1, 0)
+
+
 def together(datasets: Sequence[xr.Dataset], names: Sequence[str], how: str = "step", event: str = "") -> xr.Dataset:
     """Runs as one Dataset with the dimension `run`, over the union of their aligned steps; NaN where a run has no frame.
 

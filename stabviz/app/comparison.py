@@ -19,7 +19,7 @@ from stabviz.app.drawn import along, drawing, slot_height, until
 from stabviz.app.live import studio
 from stabviz.app.overlay import MOST_RUNS, RUN_COLORS, Part, draw
 from stabviz.app.palette import Theme, swap
-from stabviz.comparing import ALIGN, aligned, only_different
+from stabviz.comparing import ALIGN, aligned, frames_at, only_different
 from stabviz.job import RunError
 from stabviz.lab import View, labs
 from stabviz.listing import Row, rounded
@@ -202,7 +202,7 @@ class Comparison:
         shown = data
         if view.kind == "moment" and 0 <= how["moment"] < len(moments):
             at = moments[how["moment"]]
-            shown = [until(ds, max(0, int(np.searchsorted(ds["step"].values, at * (1 + 1e-12), side="right")) - 1)) for ds in data]
+            shown = [until(ds, int(frames_at(ds["step"].values, at))) for ds in data]
         try:
             with drawing:
                 parts = draw(along(view, how["align"]), shown)

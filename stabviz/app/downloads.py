@@ -20,6 +20,8 @@ from stabviz.store import Store, StoreError
 
 TYPES = {"nc": "application/x-netcdf", "zarr.zip": "application/zip", "html": "text/html; charset=utf-8"}
 PIECE = 2**20
+REFUSED = (StoreError, RunError, LookupError, MissingPackage)
+"""Why a file cannot be: each says it in a sentence."""
 MOST_BYTES = 64e6
 """What a page's own connection carries: it is in memory three times meanwhile."""
 serving: list[str] = []
@@ -51,7 +53,7 @@ class Download(RequestHandler):
             try:
                 how = (self.get_query_argument("align", "step"), self.get_query_argument("event", ""))
                 await asyncio.to_thread(make, self.scheduler.store, ids, path, *how)
-            except (StoreError, RunError, LookupError, MissingPackage) as error:
+            except REFUSED as error:
                 self.set_status(404 if isinstance(error, LookupError) else 422)
                 self.set_header("Content-Type", "text/plain; charset=utf-8")
                 self.finish(str(error))

@@ -17,7 +17,7 @@ from stabviz.app.catalog import Catalog, catalog
 from stabviz.app.comparison import Comparison
 from stabviz.app.components import Browser, Runs
 from stabviz.job import RunError, Watch
-from stabviz.lab import Lab, MissingPackage
+from stabviz.lab import Lab
 from stabviz.limits import READ_ONLY, Visitor
 from stabviz.listing import BROKEN_OFF
 from stabviz.scheduler import Scheduler
@@ -165,7 +165,7 @@ class RunsPage:
             try:
                 name, content = downloads.whole(self.scheduler.store, names, kind, str(align), str(event)[:80])
                 self._answers += [lambda: self.browser.save(name, content), lambda: self.table.say(f"{name} is downloaded.")]
-            except (StoreError, RunError, LookupError, MissingPackage) as error:
+            except downloads.REFUSED as error:
                 text = str(error)
                 self._answers.append(lambda: self.table.say(text))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from stabviz.app.drawn import along
 from stabviz.app.text import inline
+from stabviz.comparing import frames_at
 from stabviz.report import sections
 from stabviz.report.page import DOCK, built, page
 from stabviz.report.pictures import MOMENTS, Drawing, Picture, thinned
@@ -144,7 +145,7 @@ def axis(subjects: Sequence[Subject], kept: Sequence[Sequence[int]]) -> dict[str
         places = [s.shown["step"].values[list(k)] for s, k in zip(subjects, kept, strict=True)]
         every = np.unique(np.concatenate(places))
         at = every[np.unique(np.linspace(0, len(every) - 1, min(max(map(len, places)), len(every))).round().astype(int))]
-    shown = [np.clip(np.searchsorted(x, at * (1 + 1e-9), side="right") - 1, 0, None) for x in places]
+    shown = [frames_at(x, at) for x in places]
     words = []
     for i, place in enumerate(at):
         now = [int(x[j[i]]) for x, j in zip(steps, shown, strict=True)]

@@ -243,6 +243,8 @@ def test_runs_are_compared_from_an_event_on(hostile, scheduler, run):
     assert axis["at"][0] == min(x[0] - a for x, a in zip(steps, at, strict=True)) < 0 and 0.0 in axis["at"]
     zero = axis["at"].index(0.0)
     assert [x[axis["frames"][k][zero]] for k, x in enumerate(steps)] == at
+    for k, own in enumerate(x - a for x, a in zip(steps, at, strict=True)):  # also before the event: what has been, not what was before it
+        assert [own[f] for f in axis["frames"][k]] == [max(own[0], own[own <= place].max(initial=own[0])) for place in axis["at"]]
     assert axis["words"][zero] == f"0 steps after: {event}"
     text = report.build(subjects, 5)
     assert "aligned by an event" in text
