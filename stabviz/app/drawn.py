@@ -238,16 +238,24 @@ AROUND = 56
 
 def drawn(view: View, dataset: xr.Dataset) -> Any:
     """HoloViews' plot of a view, dressed for the page, in light colours and in a document of its own; `drawing` is to be held."""
-    options: dict[str, Any] = {"hooks": [figures.hook], "responsive": True, "title": ""}
+    options: dict[str, Any] = {"responsive": True, "title": ""}
     if view.square:
         side = slot_height(view) - AROUND
         options |= {"responsive": False, "frame_width": side, "frame_height": side}
     element = view.draw(dataset)
     if isinstance(element, hv.Overlay):
         options["show_legend"] = False
-    document = Document()
-    plot = hv.renderer("bokeh").get_plot(element.opts(**options), doc=document)
-    plot.document = document  # HoloViews takes the process-wide one outside a session, which would keep the plot for ever
+    plot = plotted(element, **options)
     if view.square:
         plot.state.sizing_mode = None  # HoloViews says "fixed", for which Bokeh wants the size of the whole instead
     return plot
+
+
+def plotted(element: Any, **options: Any) -> Any:
+    """HoloViews' plot of an element, dressed, in a document of its own.
+
+    In its other modes HoloViews takes (and themes) Bokeh's current document, which is the same for all threads: one that the loop is
+    at work on, or one that is gone.
+    """
+    renderer = hv.renderer("bokeh").instance(mode="server")
+    return renderer.get_plot(element.opts(hooks=[figures.dress], **options), doc=Document())

@@ -100,8 +100,8 @@ def begin_theme(document: Document | None, theme: Theme) -> None:
         _themes[document] = theme
 
 
-def hook(plot: Any, element: Any) -> None:
-    """For HoloViews: dresses the figure once, and keeps colours in the session's theme at each later drawing."""
+def dress(plot: Any, element: Any) -> None:
+    """For HoloViews: dresses the figure once, in light colours; asks no document, so that any thread may draw with it."""
     figure = plot.state
     if not isinstance(figure, Plot):
         return
@@ -112,9 +112,15 @@ def hook(plot: Any, element: Any) -> None:
         _grids(figure)  # HoloViews has just set these again
         _texts(figure)
         _labels(figure)
-    document = figure.document or getattr(plot, "document", None) or pn.state.curdoc
-    if theme_of(document) == "dark":
-        swap(figure.references(), "dark")
+
+
+def hook(plot: Any, element: Any) -> None:
+    """For HoloViews: dresses the figure once, and keeps colours in the session's theme at each later drawing."""
+    dress(plot, element)
+    if isinstance(plot.state, Plot):
+        document = plot.state.document or getattr(plot, "document", None) or pn.state.curdoc
+        if theme_of(document) == "dark":
+            swap(plot.state.references(), "dark")
 
 
 def style(figure: Plot) -> Plot:

@@ -20,11 +20,10 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 import xarray as xr
-from bokeh.document import Document
 from bokeh.models import ColumnDataSource, Plot, Span
 
 from stabviz.app import figures
-from stabviz.app.drawn import Draughts, Frame, drawing, drawn, flat, parts, until
+from stabviz.app.drawn import Draughts, Frame, drawing, drawn, flat, parts, plotted, until
 from stabviz.app.palette import Theme, swap
 from stabviz.lab import Lab, View
 
@@ -180,7 +179,7 @@ def warm_up() -> None:
         points = ([1.0, 2.0], [1.0, 2.0])
         with drawing:
             picture = hv.Area(points) * hv.Curve(points) * hv.Points(points) * hv.Spikes(points) * hv.Text(1, 1, "")
-            hv.renderer("bokeh").get_plot(picture.opts(hooks=[figures.hook], responsive=True), doc=Document())
+            plotted(picture, responsive=True)
 
     studio.ask("warm-up", draw)
 

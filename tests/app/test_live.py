@@ -6,8 +6,11 @@ import holoviews as hv
 import numpy as np
 import pytest
 import xarray as xr
+from bokeh.document import Document
+from bokeh.io.doc import patch_curdoc
 from bokeh.models import ColumnDataSource, Span
 
+from stabviz.app import figures
 from stabviz.app.drawn import AXES, _local, data_only, flat, limits, narrow, parts
 from stabviz.app.live import Picture, Slot
 from stabviz.lab import View
@@ -161,6 +164,23 @@ def test_a_view_of_another_structure_gets_a_new_figure(slot):
     assert not slot.shows(other)
     slot.make(other)
     assert slot.show(other, True) and slot.figure is not old
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_figure_has_nothing_to_do_with_the_document_at_work(slot, gone):
+    """Bokeh's current document is one for all threads, and an error in a callback leaves it behind for ever."""
+    slot, picture = slot
+    document = Document()
+    theme = document.theme
+    figures.begin_theme(document, "dark")
+    if gone:
+        del document._theme  # as Panel leaves one
+    with patch_curdoc(document):
+        slot.make(picture.draw(1, data(4)))
+        made = slot._made[0]
+    assert made.document is not document
+    if not gone:
+        assert document.theme is theme and not document.session_destroyed_callbacks
 
 
 def test_the_moment_is_a_line_that_moves(slot):
