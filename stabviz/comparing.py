@@ -64,7 +64,7 @@ def aligned(dataset: xr.Dataset, how: str = "step", event: str = "") -> xr.Datas
     """A run's Dataset with its `step` (and those of dear observables) measured as `how` says; its data are not copied.
 
     how: `step` leaves it; `time` puts the System's own time there; `event` counts steps from the event on (`event_step`), and the
-        System's own time too.
+        System's own time too, and names the event in the attribute `event`.
 
     Raises:
         RunError: it has no time of its own, or the event did not happen.
@@ -90,8 +90,10 @@ def aligned(dataset: xr.Dataset, how: str = "step", event: str = "") -> xr.Datas
     if how == "event" and time is not None and len(steps):
         name = next(str(n) for n, v in dataset.variables.items() if v is time)
         made[name] = ("step", time.values - np.interp(at, steps, time.values.astype(float)), time.attrs)
+    if how != "event":
+        return made
     last = dataset.attrs.get("steps")
-    return made.assign_attrs(steps=float(move(np.asarray(float(last))))) if last is not None and how == "event" else made
+    return made.assign_attrs({"event": event} | ({} if last is None else {"steps": float(last) - at}))
 
 
 def frames_at(places: np.ndarray, at: Any) -> Any:

@@ -133,14 +133,14 @@ def test_curves_are_laid_over_each_other_in_the_colours_of_their_runs(view):
     assert kinds == ["Curve", "Curve", "HLine", "Curve"]  # what is the same in both is there once, words that differ are not
     colors = [hv.Store.lookup_options("bokeh", x, "style").kwargs["color"] for x in laid]
     assert colors == [COLORS["stable"], "#5c7f3a", "#c2472f", COLORS["lost"]]
-    (part,) = overlay.draw(view, [first, second])
+    (part,) = overlay.draw([view, view], [first, second])
     assert part.runs == (0, 1) and part.plot.state.y_range.end > 30  # the range holds both
 
 
 def test_images_stand_side_by_side_with_common_colours(view):
     from stabviz.app import overlay
 
-    pictures = overlay.draw(dataclasses.replace(view, draw=image), [run("a", [3.0, 2, 1, 1]), run("b", [5.0, 2, 1, 1])])
+    pictures = overlay.draw([dataclasses.replace(view, draw=image)] * 2, [run("a", [3.0, 2, 1, 1]), run("b", [5.0, 2, 1, 1])])
     assert [part.runs for part in pictures] == [(0,), (1,)]
     mappers = [part.plot.handles["color_mapper"] for part in pictures]
     assert [(m.low, m.high) for m in mappers] == [(3.0, 5.0)] * 2

@@ -14,8 +14,9 @@ import panel as pn
 import xarray as xr
 
 from stabviz.app import figures
+from stabviz.app.along import along
 from stabviz.app.components import Compare, ViewFrame
-from stabviz.app.drawn import along, drawing, slot_height, until
+from stabviz.app.drawn import drawing, slot_height, until
 from stabviz.app.live import studio
 from stabviz.app.overlay import MOST_RUNS, RUN_COLORS, Part, draw
 from stabviz.app.palette import Theme, swap
@@ -39,6 +40,8 @@ GRID = """
 :host { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 460px), 1fr)); gap: 12px; align-items: start; }
 .scroll-button { display: none; }
 """
+Pairs = list[tuple[xr.Dataset, xr.Dataset]]
+"""Of each run: its Dataset as it is aligned, and as it was recorded."""
 
 
 class Comparison:
@@ -53,8 +56,8 @@ class Comparison:
         self._frames: dict[str, ViewFrame] = {}
         self._views: dict[str, View] = {}
         self._made: dict[str, tuple[int, list[Part], str, Theme]] = {}
-        self._answers: deque[tuple[int, list[xr.Dataset], dict[str, View], str]] = deque()
-        self._data: list[xr.Dataset] = []
+        self._answers: deque[tuple[int, Pairs, dict[str, View], str]] = deque()
+        self._data: Pairs = []
         self._turn = 0
         self._key: Any = None
         self._last = 0.0
@@ -139,7 +142,7 @@ class Comparison:
                     raise RunError(f"run {row.info.id} has recorded nothing yet.")
                 if how["align"] == "event" and not how["event"]:
                     raise RunError("name an event: touched, end, the name of a stop, or a level such as loss<0.1.")
-                data.append(aligned(dataset, how["align"], how["event"]))
+                data.append((aligned(dataset, how["align"], how["event"]), dataset))
             found = labs().get(rows[0].base.lab)
             if len({row.base.lab for row in rows}) > 1:
                 note = "These are of different labs, which have no view in common."
@@ -147,7 +150,7 @@ class Comparison:
                 note = "Their lab is not installed here."
             else:
                 pairs = list(zip(rows, data, strict=True))
-                views = {v.slug: v for v in found.all_views if all(v.suits(row.base.system, ds) for row, ds in pairs)}
+                views = {v.slug: v for v in found.all_views if all(v.suits(row.base.system, ds) for row, (_, ds) in pairs)}
                 note = "" if views else "No view suits all of them."
         except (RunError, StoreError) as error:
             note = str(error)[:1].upper() + str(error)[1:]
@@ -157,13 +160,13 @@ class Comparison:
             note, data = f"These runs cannot be compared ({type(error).__name__}: {str(error)[:120]}).", []
         self._answers.append((turn, data, views, note))
 
-    def _take(self, data: list[xr.Dataset], views: dict[str, View], note: str) -> None:
+    def _take(self, data: Pairs, views: dict[str, View], note: str) -> None:
         again = list(views) == list(self._views)
         self._data, self._views = data, views
         unit = {"step": "step", "event": "steps after"}.get(self.head.how["align"], "time")
         moments: list[float] = []
         if data and any(view.kind == "moment" for view in views.values()):
-            steps = np.unique(np.concatenate([ds["step"].values.astype(float) for ds in data]))
+            steps = np.unique(np.concatenate([ds["step"].values.astype(float) for ds, _ in data]))
             moments = steps[np.unique(np.linspace(0, len(steps) - 1, min(MOMENTS, len(steps))).round().astype(int))].tolist()
         self.head.param.update(
             note=note, views=[{"slug": v.slug, "title": v.title} for v in views.values()], unit=unit, moments=moments
@@ -195,20 +198,21 @@ class Comparison:
         theme = figures.theme_of(pn.state.curdoc)
         studio.ask((id(self), view.slug), functools.partial(self._draw, turn, view, data, how, moments, theme))
 
-    def _draw(self, turn: int, view: View, data: list[xr.Dataset], how: dict[str, Any], moments: list[float], theme: Theme) -> None:
+    def _draw(self, turn: int, view: View, data: Pairs, how: dict[str, Any], moments: list[float], theme: Theme) -> None:
         """In the studio's thread."""
         if not data or turn != self._turn:
             return
-        shown = data
+        shown = [ds for ds, _ in data]
         if view.kind == "moment" and 0 <= how["moment"] < len(moments):
             at = moments[how["moment"]]
-            shown = [until(ds, int(frames_at(ds["step"].values, at))) for ds in data]
+            shown = [until(ds, int(frames_at(ds["step"].values, at))) for ds in shown]
+        each = [along(view, plain) for _, plain in data]
         try:
             with drawing:
-                parts = draw(along(view, how["align"]), shown)
+                parts = draw(each, shown)
                 for part in parts:
                     swap(part.plot.state.references(), theme)
-            said = " ".join(f"{chr(ord('A') + i)}: {view.sentence(ds)}" for i, ds in enumerate(shown))
+            said = " ".join(f"{chr(ord('A') + i)}: {v.sentence(ds)}" for i, (v, ds) in enumerate(zip(each, shown, strict=True)))
         except Exception as error:  # a view of one's own may raise anything; the others are still shown
             log.info("view %s of several runs: %s: %s", view.slug, type(error).__name__, error)
             parts, said = [], f"This view could not be drawn so ({type(error).__name__}: {str(error)[:120]})."

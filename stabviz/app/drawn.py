@@ -212,21 +212,6 @@ def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
     return dataset.isel(picks)
 
 
-def along(view: View, align: str) -> View:
-    """The view for runs aligned so (see `comparing.aligned`): what it says of its x axis is meant for steps, so that follows the data."""
-    if align == "step" or view.kind != "history":
-        return view
-    options: dict[str, Any] = {"xlim": (None, None)}
-    if align == "event":  # before it steps are negative
-        options["logx"] = False
-
-    def draw(dataset: xr.Dataset) -> Any:
-        element = view.draw(dataset)
-        return element if isinstance(element, hv.Layout) else element.opts(**options)
-
-    return dataclasses.replace(view, draw=draw)
-
-
 def slot_height(view: View) -> int:
     """Pixels that a view's figure is high."""
     return max(view.height, 280 if view.wide else 0)

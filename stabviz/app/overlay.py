@@ -36,9 +36,13 @@ class Part:
     runs: tuple[int, ...]
 
 
-def draw(view: View, datasets: Sequence[xr.Dataset]) -> list[Part]:
-    """The view of these runs, at most `MOST_RUNS`, as one figure or as several; `drawn.drawing` is to be held."""
-    axes = [data_only(view.draw, ds) for ds in datasets]
+def draw(views: Sequence[View], datasets: Sequence[xr.Dataset]) -> list[Part]:
+    """One view of these runs, at most `MOST_RUNS`, as one figure or as several; `drawn.drawing` is to be held.
+
+    views: the view as it draws each of them (see `along`).
+    """
+    view = views[0]
+    axes = [data_only(v.draw, ds) for v, ds in zip(views, datasets, strict=True)]
     ranges: dict[str, Any] = {}
     for axis in "xy":
         every = [span for element, said in axes if (span := limits(element, axis, said)) is not None]
@@ -47,7 +51,7 @@ def draw(view: View, datasets: Sequence[xr.Dataset]) -> list[Part]:
     for name in ("logx", "logy"):
         if any(said.get(name) for _, said in axes):
             ranges[name] = True
-    elements = [view.draw(ds) for ds in datasets]
+    elements = [v.draw(ds) for v, ds in zip(views, datasets, strict=True)]
     if all(isinstance(leaf, LINES) for element in elements for leaf in flat(element)):
         laid = over(elements).opts(**ranges)
         return [Part(drawn(dataclasses.replace(view, draw=functools.partial(_given, laid)), datasets[0]), tuple(range(len(datasets))))]

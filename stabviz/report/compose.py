@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stabviz.app.drawn import along
+from stabviz.app.along import along
 from stabviz.app.text import inline
 from stabviz.comparing import frames_at
 from stabviz.report import sections
@@ -43,7 +43,7 @@ def _drawings(subjects: Sequence[Subject]) -> dict[str, list[Drawing | None]]:
         for s in subjects:
             view = next((v for v in s.lab.all_views if v.slug == slug and s.lab.slug == lab_slug), None)
             suits = view is not None and view.suits(s.plan.name, s.dataset)
-            row.append(Drawing(along(view, s.align), s.shown) if view is not None and suits else None)
+            row.append(Drawing(along(view, s.dataset), s.shown) if view is not None and suits else None)
         if any(row):
             found[f"{lab_slug}/{slug}"] = row
     return found

@@ -7,6 +7,7 @@ import json
 import pathlib
 import re
 
+import holoviews as hv
 import numpy as np
 import pytest
 from conformance import (
@@ -26,8 +27,11 @@ from wire import last_frame, lengthened
 
 import stabviz as sv
 from stabviz.acts import uses
+from stabviz.app.along import along
+from stabviz.app.drawn import flat
 from stabviz.batch import Batch
 from stabviz.carry_out import carry_out, chunks, state_of
+from stabviz.comparing import aligned
 from stabviz.engine import precision
 from stabviz.instruments import INSTRUMENTS, NotDifferentiable
 from stabviz.lab import WINGS, Claim
@@ -272,6 +276,27 @@ def test_views_draw_a_short_run_and_keep_their_structure(lab):
             for n in (1, ds.sizes["step"]):
                 sentence = view.sentence(ds.isel(step=slice(0, n)))
                 assert sentence and "\n" not in sentence and sentence.endswith("."), view.slug
+
+
+@each_system
+def test_views_of_runs_aligned_from_an_event_on_keep_what_was_before_it(slug, name):
+    lab, (ds, _) = LABS[slug], carried_out(slug, name)
+    at = int(ds["step"].values[-2])
+    ds = ds.assign_attrs(plan=json.dumps(json.loads(ds.attrs["plan"]) | {"interventions": [[at, "kick", {"name": "kick"}]]}))
+    from_event = aligned(ds, "event", "touched")
+    assert from_event["step"].values[-2] == 0 > from_event["step"].values[0]
+    views, followed = [v for v in lab.all_views if v.suits(name, ds)], False
+    for view in views:
+        plain, other = view.draw(ds), along(view, ds).draw(from_event)
+        assert structure(plain) == structure(other) and along(view, ds).sentence(from_event) == view.sentence(ds)
+        for a, b in zip(flat(plain), flat(other), strict=True):
+            if isinstance(a, hv.Curve) and view.kind == "history":
+                x, y = (np.asarray(e.dimension_values(0), float) for e in (a, b))
+                followed |= bool(np.any(y < 0) and not np.any(x < 0))
+                away = (x - y)[np.isfinite(x)]
+                np.testing.assert_allclose(away, away[:1].repeat(len(away)), atol=1e-9 * np.abs(x[np.isfinite(x)]).max(initial=0))
+                np.testing.assert_array_equal(a.dimension_values(1), b.dimension_values(1))
+    assert followed or not any(v.kind == "history" and not v.instrument for v in views), "no curve follows the event"
 
 
 BUDGET = {
