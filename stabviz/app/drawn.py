@@ -17,10 +17,10 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 from bokeh.document import Document
-from bokeh.models import Range1d
+from bokeh.models import GlyphRenderer, Range1d
 from holoviews.core.accessors import Opts
 
-from stabviz.app import figures
+from stabviz.app import figures, kept
 from stabviz.lab import View
 
 drawing = threading.RLock()
@@ -114,6 +114,7 @@ def _note_options(self: Any, *args: Any, **options: Any) -> Any:
     if asked is None:
         return _apply_options(self, *args, **options)
     asked.update({name: options[name] for name in AXES if name in options})
+    _local.said.append((type(self._obj).__name__, args, options))
     return self._obj
 
 
@@ -124,7 +125,7 @@ AXES = ("xlim", "ylim", "logx", "logy")
 
 def data_only(draw: Callable[[xr.Dataset], Any], dataset: xr.Dataset) -> tuple[Any, dict[str, Any]]:
     """(element without options, what the view asks of the axes)."""
-    _local.asked = {}
+    _local.asked, _local.said = {}, []
     try:
         return draw(dataset), _local.asked
     finally:
@@ -168,13 +169,14 @@ class Draughts:
     comes as soon as any other.
     """
 
-    SHAPES, VIEWS = 4, 256
+    SHAPES, VIEWS, FIGURES = 4, 256, 8
     _all: ClassVar[OrderedDict[int, Draughts]] = OrderedDict()
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, view: View):
         self.view = view
         self._plots: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._kept: OrderedDict[str, str] = OrderedDict()
 
     @classmethod
     def of(cls, view: View) -> Draughts:
@@ -200,6 +202,26 @@ class Draughts:
             columns = [translate(p, x) for p, x in zip(parts(self._plots[shape]), leaves, strict=True)]
             sentence = self.view.sentence(dataset)
             return Frame(element, columns, shape, limits(element, "x", asked), limits(element, "y", asked), sentence, dataset)
+
+    def figure(self, frame: Frame) -> kept.Figure:
+        """A new figure of a frame, in light colours: drawn by HoloViews, or like one that it has drawn before."""
+        with drawing:
+            element, _ = data_only(self.view.draw, frame.dataset)
+            key = kept.key(flat(element), _local.said)
+            text = None if key is None else self._kept.get(key)
+            if key is not None and text is not None:
+                self._kept.move_to_end(key)
+                figure = kept.unpack(text)
+                figure.assign(frame.columns, [None] * len(frame.columns))
+                return figure
+            plot = drawn(self.view, frame.dataset)
+            pairs = zip(parts(plot), frame.columns, strict=True)
+            figure = kept.Figure(plot.state, [kept.target(part, columns) for part, columns in pairs])
+            if key is not None and (text := kept.pack(figure, key)) is not None:
+                self._kept[key] = text
+                if len(self._kept) > self.FIGURES:
+                    self._kept.popitem(last=False)
+            return figure
 
 
 def until(dataset: xr.Dataset, frame: int) -> xr.Dataset:
@@ -231,6 +253,9 @@ def drawn(view: View, dataset: xr.Dataset) -> Any:
     if isinstance(element, hv.Overlay):
         options["show_legend"] = False
     plot = plotted(element, **options)
+    for renderer in plot.state.renderers:
+        if isinstance(renderer, GlyphRenderer):  # a fifth of the models, for tools that these figures do not have
+            renderer.update(selection_glyph=None, nonselection_glyph=None, muted_glyph=None)
     if view.square:
         plot.state.sizing_mode = None  # HoloViews says "fixed", for which Bokeh wants the size of the whole instead
     return plot

@@ -20,10 +20,11 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 import xarray as xr
-from bokeh.models import ColumnDataSource, Plot, Span
+from bokeh.models import Plot
 
 from stabviz.app import figures
-from stabviz.app.drawn import Draughts, Frame, drawing, drawn, flat, parts, plotted, until
+from stabviz.app.drawn import Draughts, Frame, drawing, flat, plotted, until
+from stabviz.app.kept import Figure
 from stabviz.app.palette import Theme, swap
 from stabviz.lab import Lab, View
 
@@ -34,23 +35,6 @@ KEPT = 6
 
 DRAWING_REST = 0.5
 """Rest after each frame, as a share of what it took: drawing is Python, and the loop and the workers need their turn."""
-
-def assign(plot: Any, columns: dict[str, Any]) -> None:
-    """Give a part of a session's plot its new columns."""
-    if set(columns) == {"location"}:
-        for model in plot.handles.values():
-            if isinstance(model, Span) and model.location != columns["location"]:
-                model.location = columns["location"]
-        return
-    source = plot.handles.get("source")
-    if isinstance(source, ColumnDataSource):
-        same = {name: source.data[name] for name in source.data if name not in columns and len(source.data[name]) == _length(columns)}
-        source.data = {**same, **columns}
-
-
-def _length(columns: dict[str, Any]) -> int:
-    return len(next(iter(columns.values()))) if columns else 0
-
 
 class Picture:
     """One view of one run, for everybody: the last few frames, drawn. Filled by the studio's thread."""
@@ -195,9 +179,9 @@ class Slot:
         self.box = pn.Column(sizing_mode="stretch_both", margin=0)
         """What the page shows; the figure is put into it when it is made."""
         self.frame: Frame | None = None
-        self.plot: Any = None
-        """HoloViews' plot of this session, None before it is on the page."""
-        self._made: tuple[Any, Frame, Theme] | None = None
+        self.plot: Figure | None = None
+        """The figure of this session, None before it is on the page."""
+        self._made: tuple[Figure, Frame, Theme] | None = None
         self._making: tuple[str, ...] | None = None
         self._fresh = False
         self._set: dict[str, tuple[float, float]] = {}
@@ -224,10 +208,8 @@ class Slot:
             self._fresh = True
             return True
         self._fresh = False
-        if frame is not self.frame and self.frame is not None:
-            for plot, columns, old in zip(parts(self.plot), frame.columns, self.frame.columns, strict=True):
-                if columns is not old:
-                    assign(plot, columns)
+        if frame is not self.frame and self.frame is not None and self.plot is not None:
+            self.plot.assign(frame.columns, self.frame.columns)
             self.frame = frame
         if follow:
             self._follow(frame)
@@ -239,10 +221,9 @@ class Slot:
 
     def make(self, frame: Frame, theme: Theme = "light") -> None:
         """Make the figure of this session (in the studio's thread)."""
-        with drawing:
-            plot = drawn(self.view, frame.dataset)
-            swap(plot.state.references(), theme)
-            self._made = plot, frame, theme
+        plot = Draughts.of(self.view).figure(frame)
+        swap(plot.state.references(), theme)
+        self._made = plot, frame, theme
 
     def clear(self) -> None:
         """Show nothing."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from bokeh.embed import json_item
-from bokeh.models import ColumnDataSource, Plot, Span
+from bokeh.models import Plot, Span
 
 from stabviz.app import figures
-from stabviz.app.drawn import Draughts, Frame, drawing, drawn, parts, slot_height, until
+from stabviz.app.drawn import Draughts, Frame, slot_height, until
 from stabviz.app.palette import dark_patches
 from stabviz.lab import View
 from stabviz.report.packing import Packer
@@ -100,7 +100,7 @@ class Drawing:
         frames = [self._frame(k) for k in drawn_at]
         shapes = list(dict.fromkeys(f.shape for f in frames))
         packer = Packer()
-        made = tuple(_figure(self.view, [f for f in frames if f.shape == shape], packer) for shape in shapes)
+        made = tuple(_figure(self._draughts, [f for f in frames if f.shape == shape], packer) for shape in shapes)
         return Picture(
             self.view, made, packer.block(),
             at=tuple(shapes.index(f.shape) for f in frames),
@@ -129,36 +129,26 @@ def _once(ranges: list[tuple[float, float] | None]) -> list[Any]:
     return short[:1] if all(r == short[0] for r in short) else short
 
 
-def _figure(view: View, frames: list[Frame], packer: Packer) -> dict[str, Any]:
+def _figure(draughts: Draughts, frames: list[Frame], packer: Packer) -> dict[str, Any]:
     """A figure for frames of one shape: Bokeh's JSON, where each column goes, colours of the dark theme."""
-    with drawing:
-        plot = drawn(view, frames[-1].dataset)
-        figure = plot.state
-        models = [_target(part, columns) for part, columns in zip(parts(plot), frames[-1].columns, strict=True)]
-        item = json_item(figure)
-        patches = dark_patches(figure.references())
+    made = draughts.figure(frames[-1])
+    figure = made.state
+    item = json_item(figure)
+    patches = dark_patches(figure.references())
     relative = bool({"logx", "logy"} & set(frames[0].shape))
     tracks = []
-    for i, target in enumerate(models):
+    for i, target in enumerate(made.targets):
         names = list(frames[0].columns[i])
         columns = {name: [f.columns[i][name] for f in frames] for name in names}
         if target is not None and len(frames) > 1:
-            tracks.append({**target, "columns": {name: packer.track(values, relative) for name, values in columns.items()}})
+            packed = {name: packer.track(values, relative) for name, values in columns.items()}
+            tracks.append({"span" if isinstance(target, Span) else "source": target.id, "columns": packed})
     line = figures.moment(figure, None)
     return {"item": item, "root": figure.id, "tracks": tracks, "dark": patches, "line": line.id, "log": _log_x(figure)}
 
 
 def _log_x(figure: Plot) -> bool:
     return type(figure.x_scale).__name__ == "LogScale"
-
-
-def _target(part: Any, columns: dict[str, Any]) -> dict[str, str] | None:
-    """The model that takes a part's columns."""
-    if set(columns) == {"location"}:
-        span = next((m for m in part.handles.values() if isinstance(m, Span)), None)
-        return None if span is None else {"span": span.id}
-    source = part.handles.get("source")
-    return {"source": source.id} if isinstance(source, ColumnDataSource) else None
 
 
 def in_page(value: Any) -> str:

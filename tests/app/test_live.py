@@ -8,12 +8,14 @@ import pytest
 import xarray as xr
 from bokeh.document import Document
 from bokeh.io.doc import patch_curdoc
-from bokeh.models import ColumnDataSource, Span
+from bokeh.models import ColorMapper, ColumnDataSource, Span
 
 from stabviz.app import figures
-from stabviz.app.drawn import AXES, _local, data_only, flat, limits, narrow, parts
+from stabviz.app.drawn import AXES, Draughts, _local, data_only, flat, limits, narrow, parts
+from stabviz.app.drawn import drawn as html
 from stabviz.app.live import Picture, Slot
 from stabviz.lab import View
+from tests.app.outline import outline
 
 hv.extension("bokeh")
 
@@ -134,13 +136,44 @@ def test_a_frame_is_assigned_without_a_drawing(slot, monkeypatch):
     slot, picture = slot
     figure, plot = slot.figure, slot.plot
     frame = picture.draw(1, data(9))
-    for name in ("get_plot", "update_frame", "initialize_plot"):
-        monkeypatch.setattr(type(plot), name, lambda *args, **kwargs: pytest.fail("HoloViews drew"), raising=False)
+    monkeypatch.setattr("stabviz.app.drawn.drawn", lambda *args: pytest.fail("HoloViews drew"))
     assert slot.show(frame, True) and slot.figure is figure and slot.plot is plot
-    for part, columns in zip(parts(plot), frame.columns, strict=True):
-        equal(columns, held(part))
+    for target, columns in zip(plot.targets, frame.columns, strict=True):
+        equal(columns, {"location": target.location} if isinstance(target, Span) else dict(target.data))
     assert (figure.x_range.start, figure.x_range.end) == frame.x
     assert (figure.y_range.start, figure.y_range.end) == frame.y
+
+
+@pytest.mark.parametrize("kind", ["curve", "spikes", "text", "hline", "errorbars", "overlay", "empty"])
+def test_a_figure_is_drawn_once_and_made_anew_for_others(kind, monkeypatch):
+    view = View(kind, kind, ELEMENTS[kind], lambda ds: "")
+    draughts = Draughts(view)
+    first = draughts.figure(draughts.frame(data(3)))
+    frame = draughts.frame(data(9))
+    whole = html(view, frame.dataset)
+    monkeypatch.setattr("stabviz.app.drawn.drawn", lambda *args: pytest.fail("HoloViews drew"))
+    again = draughts.figure(frame)
+    assert not {m.id for m in first.state.references()} & {m.id for m in again.state.references()}
+    assert outline(again.state) == outline(whole.state)
+    for target, columns, part in zip(again.targets, frame.columns, parts(whole), strict=True):
+        shown = {"location": target.location} if isinstance(target, Span) else dict(target.data)
+        equal(columns, shown)
+        equal(columns, held(part))
+
+
+def test_what_is_said_of_an_element_makes_another_figure():
+    wide, draughts = [2], Draughts(View("v", "V", lambda ds: ELEMENTS["curve"](ds).opts(line_width=wide[0]), lambda ds: ""))
+    for width in (2, 5, 2):
+        wide[0] = width
+        figure = draughts.figure(draughts.frame(data(4)))
+        assert figure.state.renderers[0].glyph.line_width == width
+    assert len(draughts._kept) == 2
+
+
+def test_a_figure_whose_colours_hold_the_data_is_drawn_each_time():
+    draughts = Draughts(View("v", "V", ELEMENTS["image"], lambda ds: ""))
+    mappers = [draughts.figure(draughts.frame(data(n))).state.select_one(ColorMapper) for n in (3, 9)]
+    assert not draughts._kept and mappers[0].low != mappers[1].low
 
 
 def test_a_zoom_is_kept_until_it_is_freed(slot):
@@ -176,9 +209,8 @@ def test_a_figure_has_nothing_to_do_with_the_document_at_work(slot, gone):
     if gone:
         del document._theme  # as Panel leaves one
     with patch_curdoc(document):
-        slot.make(picture.draw(1, data(4)))
-        made = slot._made[0]
-    assert made.document is not document
+        plot = html(slot.view, picture.draw(1, data(4)).dataset)
+    assert plot.document is not document
     if not gone:
         assert document.theme is theme and not document.session_destroyed_callbacks
 

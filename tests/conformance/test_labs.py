@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import pathlib
@@ -28,7 +29,7 @@ from wire import last_frame, lengthened
 import stabviz as sv
 from stabviz.acts import uses
 from stabviz.app.along import along
-from stabviz.app.drawn import flat
+from stabviz.app.drawn import Draughts, drawn, flat
 from stabviz.batch import Batch
 from stabviz.carry_out import carry_out, chunks, state_of
 from stabviz.comparing import aligned
@@ -40,6 +41,7 @@ from stabviz.simulation import Simulation
 from stabviz.store import Store
 from stabviz.studies import Study
 from stabviz.system import Schedule, controls
+from tests.app.outline import outline
 
 LABS = {slug: lab for slug, lab in sv.labs().items() if not lab.missing}
 
@@ -313,6 +315,20 @@ def test_a_frame_keeps_the_budget_on_its_way_to_the_browser(lab):
     changes, size = (sum(column) for column in zip(*sent.values(), strict=True))
     most = BUDGET.get(lab.slug, tuple(max(each) for each in zip(*BUDGET.values(), strict=True)))
     assert sent and changes <= most[0] and size <= most[1], f"{changes} changes, {size:,} bytes: {sent}"
+
+
+@pytest.mark.parametrize(("slug", "name"), list(cases()))
+def test_a_figure_made_anew_is_the_one_that_holoviews_draws(slug, name):
+    """Those of two views by default, of others each day; all of them under `claims`."""
+    ds, views = carried_out(slug, name)[0], LABS[slug].views
+    shown = [v for v in views if v.suits(name, ds)]
+    first = datetime.date.today().toordinal() % len(shown)
+    for view in (shown + shown)[first : first + 2] if name in tried(LABS[slug]) else shown:
+        draughts = Draughts(view)
+        before, last = (draughts.frame(ds.isel(step=slice(0, n))) for n in (ds.sizes["step"] - 1, ds.sizes["step"]))
+        draughts.figure(before)
+        again = draughts.figure(last)
+        assert outline(again.state) == outline(drawn(view, ds).state), view.slug
 
 
 def pairs():
