@@ -49,7 +49,7 @@ def runs():
     return Runs()
 
 
-NOW = ("flow", "tether", "network")
+NOW = ("tether", "network")
 """Kinds in the default run; the others take a compilation each."""
 
 
