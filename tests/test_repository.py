@@ -102,7 +102,7 @@ def modules(repository: Path) -> list[Path]:
 
 def foreign(paths: list[Path]) -> dict[str, str]:
     """{package: a place that imports it} of what is neither Python's own nor ours."""
-    ours = {"stabviz", "start", "conftest", "app", *(path.stem for path in paths)}
+    ours = {"stabviz", "start", "conftest", "app", "tests", *(path.stem for path in paths)}
     found = {}
     for path in paths:
         for line, name, _ in imports(path):

@@ -14,7 +14,8 @@ from panel.io.notebook import load_notebook
 
 from stabviz.app import link
 from stabviz.app.components import Browser
-from stabviz.app.lab_page import TICK_MS, LabPage
+from stabviz.app.lab_page import LabPage
+from stabviz.app.pace import TICK_MS
 from stabviz.app.theme import css
 from stabviz.lab import Lab
 from stabviz.scheduler import Scheduler, default_scheduler

@@ -8,7 +8,6 @@ import time
 from html import escape
 from typing import Any
 
-import panel as pn
 from panel.io.document import unlocked
 
 from stabviz.app import link, sheet, tabs
@@ -16,6 +15,7 @@ from stabviz.app.bench import Bench
 from stabviz.app.components import Browser, Claims, RunBar, Scrubber, Words
 from stabviz.app.evidence import Evidence
 from stabviz.app.live import studio, warm_up
+from stabviz.app.pace import EAGER_SECONDS, Pace
 from stabviz.app.quiz import Quiz
 from stabviz.app.sharing import Sharing
 from stabviz.app.stage import Stage
@@ -27,10 +27,6 @@ from stabviz.limits import READ_ONLY, Visitor
 from stabviz.run import Run
 from stabviz.scheduler import Scheduler
 
-TICK_MS = 80
-SLOWEST_MS = 400
-EAGER_SECONDS, EAGER_MS = 1.5, 12
-"""After a touch somebody waits for its first frame: for so long at most the page looks for nothing else, and so often."""
 LIVE_SECONDS = 0.15
 """Live mode starts at most one run in so many seconds while a slider is dragged."""
 
@@ -46,8 +42,7 @@ class LabPage:
         self._touched: tuple[Run, Run | None] | None = None
         self._version = -1
         self._wanted: float | None = None
-        self._rest_until = self._eager_until = 0.0
-        self._hurried = False
+        self.pace = Pace(self.tick)
         self._known_frames = -1
         self._stale = False
         self.visitor = Visitor(scheduler.limits)
@@ -322,15 +317,16 @@ class LabPage:
         run = self.run
         assert run is not None
         self._touched = run, run.successor
-        self._rest_until, self._eager_until = 0.0, time.monotonic() + EAGER_SECONDS
+        self.pace.hasten()
         studio.hurry(run.id, EAGER_SECONDS)
         try:
             child = do(run)
             if child is not None:
                 self._follow_to(child)
-            self._hurry()
+            self.pace.look_soon()
         except (ControlError, RunError) as error:
-            self._touched, self._eager_until = None, 0.0
+            self._touched = None
+            self.pace.answered()
             self.tell(str(error))
             sheet.again(self.controls, self.lab, self.state)
 
@@ -466,7 +462,7 @@ class LabPage:
         Nothing before the page has arrived in the browser: what is said until then is lost (it would say "waiting" of a run that has
         ended long since), and a new figure could overtake the page that it belongs to.
         """
-        if not self.browser.seen or time.monotonic() < self._rest_until:
+        if not self.browser.seen or self.pace.resting:
             return
         start = time.perf_counter()
         if self._wanted is not None and time.monotonic() - self._wanted >= LIVE_SECONDS:
@@ -484,49 +480,27 @@ class LabPage:
                     self.scrubber.n = run.frames
                 self._acts()
                 self.parts.arrived()
-            eager = time.monotonic() < self._eager_until
+            eager = self.pace.eager
             may = eager and not self._awaits(run) or not eager and not self.browser.drawing
             if may and not self.scrubber.freeze and self.browser.awake:
                 with unlocked():  # one message, sent at once
                     if self.stage.show(run, one=eager):
                         self.browser.mark()
-                        self._eager_until = 0.0
+                        self.pace.answered()
             self.quiz.answer()
         self.sweeper.tick()
         self.bench.tick()
-        if time.monotonic() > self._eager_until:
+        if not self.pace.eager:
             cards = self.evidence.cards(run)
             if cards != self.claims.cards:
                 self.claims.cards = cards
-        self._pace(time.perf_counter() - start)
+        self.pace.looked(time.perf_counter() - start)
 
     def _awaits(self, run: Run) -> bool:
         """Whether the first frame after a touch is on its way: pictures of what was before it would only hold it up."""
-        if time.monotonic() > self._eager_until or run.ended or run.status == "paused":
+        if not self.pace.eager or run.ended or run.status == "paused":
             return False
         return self._touched is not None or run.frames <= self._known_frames
-
-    def _hurry(self) -> None:
-        """Look again soon, as long as the first frame after a touch has not been shown."""
-        document = pn.state.curdoc
-        if self._hurried or document is None or document.session_context is None or time.monotonic() > self._eager_until:
-            return
-        self._hurried = True
-
-        def again() -> None:
-            self._hurried = False
-            self.tick()
-            self._hurry()
-
-        document.add_timeout_callback(again, EAGER_MS)
-
-    def _pace(self, seconds: float) -> None:
-        """Fewer ticks when they take long: the loop belongs to all sessions.
-
-        Ticks are left out; another period would restart Panel's timer from inside its own callback, and that stops it for ever.
-        """
-        now = time.monotonic()
-        self._rest_until = 0.0 if now < self._eager_until else now + min(4 * seconds, SLOWEST_MS / 1000) - TICK_MS / 1000
 
     timer: Any = None
     tabs: Any = None

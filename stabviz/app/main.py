@@ -17,7 +17,8 @@ import panel as pn
 
 from stabviz.app import downloads, gallery, link, runs, scores, shell
 from stabviz.app.components import Browser
-from stabviz.app.lab_page import TICK_MS, LabPage
+from stabviz.app.lab_page import LabPage
+from stabviz.app.pace import TICK_MS
 from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.lab import UnknownLab, lab, offer

@@ -101,7 +101,7 @@ def test_corners_are_a_simplex():
 
 
 def test_the_axes_of_the_systems(runs):
-    names = {kind: drawing.horizontal(runs[kind]).name for kind in NOW}
+    names = {kind: drawing.horizontal(runs[kind]).name for kind in ("flow", *NOW)}
     assert names == {"flow": "time of the flow", "network": "epoch", "tether": "sweep"}
     assert drawing.horizontal(runs["flow"].isel(step=slice(0, 3))).end == pytest.approx(60)
 
