@@ -69,6 +69,10 @@ def browser_path() -> str | None:
     return ""
 
 
+LONG = ("test_lab_page", "test_jupyter", "test_notebooks", "test_labs", "test_runs_page")
+"""Files that take longest begin first, so that no process is left alone with one at the end."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by place and by fixture; browser tests come last, since Playwright keeps an event loop in the main thread."""
@@ -77,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("benchmark")
         if {"page", "browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("browser")
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, item.path.stem not in LONG))
     if any(item.get_closest_marker("browser") for item in items) and browser_path() is None:
         for item in items:
             if item.get_closest_marker("browser"):

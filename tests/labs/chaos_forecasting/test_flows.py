@@ -52,15 +52,15 @@ def model(package, name):
     return theirs, lambda x, t: np.asarray(plain(*x, t, *theirs.param_list) if plain else theirs.rhs(x, t), float)
 
 
-@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.claims) for part in (1, 2))])
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.claims) for part in range(1, 5))])
 def test_every_field_and_jacobian_is_the_packages(package, record_property, part):
     """Fields at three random points to 1e-10; Jacobians at the last against differences of the package's field. Op by op, no jit.
 
-    A third of them by default, another one each day.
+    A fifth of them by default, another one each day.
     """
     agree, derivatives = [], []
     rng = np.random.default_rng(7)
-    names = NAMES[(part + datetime.date.today().toordinal()) % 3 :: 3]
+    names = NAMES[(part + datetime.date.today().toordinal()) % 5 :: 5]
     for name in names:
         flow = flows.flow(name)
         theirs, rhs = model(package, name)
