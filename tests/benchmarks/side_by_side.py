@@ -30,12 +30,12 @@ def note(
 
 def compare(
     benchmark: Any, ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int = 5, what: str = "", beside: str = "", aim: str = "",
-    times: float = 1.0,
+    times: float = 1.0, limit: str = "",
 ) -> dict[str, float]:  # fmt: skip
     """Time `ours` with pytest-benchmark and `theirs` beside it, one after the other; the ratios (wall and CPU) go into its table.
 
     Both are called once before, so that nothing is compiled while the clock runs. times: the row's ratio is multiplied by it, where
-    the two do different amounts of work.
+    the two do different amounts of work. limit: what keeps it from being faster.
     """
     ours(), theirs()
     walls: list[float] = []
@@ -61,5 +61,5 @@ def compare(
         "other_seconds": statistics.median(w for w, _ in others),
     }
     benchmark.extra_info.update({name: round(value, 4) for name, value in found.items()})
-    note(benchmark, what or benchmark.name, [times * w for w in walls], "×", beside, aim)
+    note(benchmark, what or benchmark.name, [times * w for w in walls], "×", beside, aim, limit=limit)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import jax
 import numpy as np
@@ -74,7 +75,9 @@ def test_vertical_orbits_against_galpy(benchmark):
 
     def theirs():
         o = orbit.Orbit(pick)
-        o.integrate(np.linspace(0, STEPS * dt, STEPS + 1), slab, method="leapfrog_c", dt=dt, progressbar=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns that it does as it was told
+            o.integrate(np.linspace(0, STEPS * dt, STEPS + 1), slab, method="leapfrog_c", dt=dt, progressbar=False)
         return o
 
     what = "vertical orbits of the slab, a star and step"

@@ -82,11 +82,13 @@ def test_sgd_against_a_loop_of_ones_own(benchmark, data, other):
         pytest.importorskip("torch").set_num_threads(1)
     short = tuple(v[:200] if i == 4 else v for i, v in enumerate(data))
     for found, exact in zip(loop(*short), numpy_loop(*short), strict=True):
-        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-9)  # they do the same
+        # They do the same; but PyTorch adds 1e-6 to the norm that it clips by, 2e-8 of the clip, at each step.
+        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-9 if other != "PyTorch" else 200 * 1e-6 / CLIP)
     seeds = iter(range(10_000))
     fixed = {"problem": 0, "init": 0}
 
     def ours():
         carry_out(PLAN.replace(seeds=tuple({**fixed, "noise": next(seeds)}.items())))
 
-    compare(benchmark, ours, lambda: loop(*data), rounds=3, what="SGD on a diagonal network, 2,000 weights, 20,000 steps", beside=other)
+    compare(benchmark, ours, lambda: loop(*data), rounds=3, what="SGD on a diagonal network, 2,000 weights, 20,000 steps", beside=other,
+            limit="some 50 kernels a step, each started by itself, 22 µs together")  # fmt: skip
