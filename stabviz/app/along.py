@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -41,7 +41,7 @@ def moved(element: Any, plain: xr.Dataset, aligned: xr.Dataset) -> Any:
         return element
     move = _through(plain[over].values.astype(float), aligned[over].values.astype(float))
     made = element.map(lambda leaf: _moved(leaf, move), [hv.Element])
-    return made.opts(logx=False, xlim=(None, None), xlabel=_label(aligned, over))
+    return made.opts(logx=False, xlim=_ends(flat(made)), xlabel=_label(aligned, over))
 
 
 def _coordinates(dataset: xr.Dataset) -> list[str]:
@@ -87,6 +87,17 @@ def _moved(leaf: Any, move: Callable[[Any], np.ndarray]) -> Any:
         return leaf
     ends = leaf.kdims[::2] if isinstance(leaf, hv.Segments | hv.Rectangles) else leaf.kdims[:1]
     return leaf.transform(**{d.name: hv.dim(d.name, move) for d in ends})
+
+
+def _ends(leaves: Sequence[Any]) -> tuple[float | None, float | None]:
+    """Limits around the data, with room for words that stand beside its end."""
+    drawn = [np.asarray(x.dimension_values(0), float) for x in leaves if not isinstance(x, hv.Annotation)]
+    x = np.concatenate(drawn)[np.isfinite(np.concatenate(drawn))]
+    if not len(x) or x.min() == x.max():
+        return None, None
+    low, high = float(x.min()), float(x.max())
+    beside = any(isinstance(leaf, hv.Text) and leaf.data[2] and leaf.data[0] > high for leaf in leaves)
+    return low - 0.05 * (high - low), high + (0.3 if beside else 0.05) * (high - low)
 
 
 def _label(aligned: xr.Dataset, over: str) -> str:
