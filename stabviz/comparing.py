@@ -60,6 +60,11 @@ def event_step(dataset: xr.Dataset, event: str) -> float:
     raise RunError(f"an event cannot be {event[:60]!r}: it is touched, end, the name of a stop, or a level such as loss<0.1.")
 
 
+def time_of(dataset: xr.Dataset) -> str | None:
+    """The name of the System's own time, which each frame has; None where it has none."""
+    return next((str(n) for n, v in dataset.variables.items() if v.attrs.get("role") == "time" and v.dims == ("step",)), None)
+
+
 def aligned(dataset: xr.Dataset, how: str = "step", event: str = "") -> xr.Dataset:
     """A run's Dataset with its `step` (and those of dear observables) measured as `how` says; its data are not copied.
 
@@ -74,7 +79,8 @@ def aligned(dataset: xr.Dataset, how: str = "step", event: str = "") -> xr.Datas
     if how == "step":
         return dataset
     steps = dataset["step"].values.astype(float)
-    time = next((v for v in dataset.variables.values() if v.attrs.get("role") == "time" and v.dims == ("step",)), None)
+    name = time_of(dataset)
+    time = None if name is None else dataset[name]
     if how == "event":
         at = event_step(dataset, event)
         move: Any = lambda x: x - at  # noqa: E731
@@ -88,7 +94,6 @@ def aligned(dataset: xr.Dataset, how: str = "step", event: str = "") -> xr.Datas
     dims = [str(dim) for dim in dataset.dims if dim == "step" or str(dim).startswith("step_")]
     made = dataset.assign_coords({dim: (dim, move(dataset[dim].values.astype(float)), attrs) for dim in dims})
     if how == "event" and time is not None and len(steps):
-        name = next(str(n) for n, v in dataset.variables.items() if v is time)
         made[name] = ("step", time.values - np.interp(at, steps, time.values.astype(float)), time.attrs)
     if how != "event":
         return made

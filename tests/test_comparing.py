@@ -137,6 +137,17 @@ def test_curves_are_laid_over_each_other_in_the_colours_of_their_runs(view):
     assert part.runs == (0, 1) and part.plot.state.y_range.end > 30  # the range holds both
 
 
+def test_a_picture_over_the_steps_is_moved_and_not_turned(view):
+    from stabviz.app.along import moved
+
+    plain = run("a", [3.0, 2.0, 0.5, 0.4])
+    values = np.arange(8.0).reshape(2, 4)
+    element = hv.Image(values, bounds=(0, 0, 40, 1), kdims=["step", "y"]) * hv.Curve((STEPS, STEPS), "step", "y")
+    picture = next(iter(moved(element, plain, aligned(plain, "event", "loss<1"))))
+    assert picture.bounds.lbrt() == (-20, 0, 20, 1)
+    np.testing.assert_array_equal(picture.dimension_values(2, flat=False), next(iter(element)).dimension_values(2, flat=False))
+
+
 def test_images_stand_side_by_side_with_common_colours(view):
     from stabviz.app import overlay
 

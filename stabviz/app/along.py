@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from stabviz.app.drawn import flat, until
+from stabviz.app.drawn import extent, flat, until
+from stabviz.comparing import time_of
 from stabviz.view import View
 
 
@@ -26,8 +27,9 @@ def along(view: View, plain: xr.Dataset) -> View:
         return plain if count == plain.sizes["step"] else until(plain, count - 1)
 
     def draw(dataset: xr.Dataset) -> Any:
-        element = view.draw(recorded(dataset))
-        return element if view.kind != "history" else moved(element, recorded(dataset), dataset)
+        own = recorded(dataset)
+        element = view.draw(own)
+        return element if view.kind != "history" else moved(element, own, dataset)
 
     return dataclasses.replace(view, draw=draw, sentence=lambda dataset: view.sentence(recorded(dataset)))
 
@@ -41,13 +43,13 @@ def moved(element: Any, plain: xr.Dataset, aligned: xr.Dataset) -> Any:
         return element
     move = _through(plain[over].values.astype(float), aligned[over].values.astype(float))
     made = element.map(lambda leaf: _moved(leaf, move), [hv.Element])
-    return made.opts(logx=False, xlim=_ends(flat(made)), xlabel=_label(aligned, over))
+    return made.opts(logx=False, xlim=_ends(made), xlabel=_label(aligned, over))
 
 
 def _coordinates(dataset: xr.Dataset) -> list[str]:
     """What an x axis may be over: the System's own time, the steps."""
-    times = [str(n) for n, v in dataset.variables.items() if v.attrs.get("role") == "time" and v.dims == ("step",)]
-    return [*times, "step"]
+    time = time_of(dataset)
+    return ["step"] if time is None else [time, "step"]
 
 
 def _is_over(leaf: Any, places: np.ndarray) -> bool:
@@ -82,21 +84,20 @@ def _moved(leaf: Any, move: Callable[[Any], np.ndarray]) -> Any:
         return leaf.clone(tuple(float(move(x)) for x in leaf.data))
     if isinstance(leaf, hv.Image):
         left, low, right, high = leaf.bounds.lbrt()
-        return leaf.clone(leaf.dimension_values(2, flat=False), bounds=(float(move(left)), low, float(move(right)), high))
+        rows = leaf.dimension_values(2, flat=False)[::-1]  # an array begins at the top
+        return leaf.clone(rows, bounds=(float(move(left)), low, float(move(right)), high))
     if not hasattr(leaf, "transform") or isinstance(leaf, hv.Path):
         return leaf
     ends = leaf.kdims[::2] if isinstance(leaf, hv.Segments | hv.Rectangles) else leaf.kdims[:1]
     return leaf.transform(**{d.name: hv.dim(d.name, move) for d in ends})
 
 
-def _ends(leaves: Sequence[Any]) -> tuple[float | None, float | None]:
+def _ends(element: Any) -> tuple[float | None, float | None]:
     """Limits around the data, with room for words that stand beside its end."""
-    drawn = [np.asarray(x.dimension_values(0), float) for x in leaves if not isinstance(x, hv.Annotation)]
-    x = np.concatenate(drawn)[np.isfinite(np.concatenate(drawn))]
-    if not len(x) or x.min() == x.max():
+    low, high = extent(element, 0)
+    if not low < high:
         return None, None
-    low, high = float(x.min()), float(x.max())
-    beside = any(isinstance(leaf, hv.Text) and leaf.data[2] and leaf.data[0] > high for leaf in leaves)
+    beside = any(isinstance(leaf, hv.Text) and leaf.data[2] and leaf.data[0] > high for leaf in flat(element))
     return low - 0.05 * (high - low), high + (0.3 if beside else 0.05) * (high - low)
 
 

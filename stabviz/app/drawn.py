@@ -109,12 +109,11 @@ _apply_options = Opts.__call__
 
 
 def _note_options(self: Any, *args: Any, **options: Any) -> Any:
-    """`element.opts(...)` that, in a thread that only wants the data, notes the axes instead of applying anything."""
-    asked = getattr(_local, "asked", None)
-    if asked is None:
+    """`element.opts(...)` that, in a thread that only wants the data, notes what is said instead of applying it."""
+    said = getattr(_local, "said", None)
+    if said is None:
         return _apply_options(self, *args, **options)
-    asked.update({name: options[name] for name in AXES if name in options})
-    _local.said.append((type(self._obj).__name__, args, options))
+    said.append((type(self._obj).__name__, args, options))
     return self._obj
 
 
@@ -123,13 +122,20 @@ Opts.__call__ = _note_options
 AXES = ("xlim", "ylim", "logx", "logy")
 
 
+def noted(draw: Callable[[xr.Dataset], Any], dataset: xr.Dataset) -> tuple[Any, list[kept.Said]]:
+    """(element without options, all options that the view says of elements, in order)."""
+    said: list[kept.Said] = []
+    _local.said = said
+    try:
+        return draw(dataset), said
+    finally:
+        _local.said = None
+
+
 def data_only(draw: Callable[[xr.Dataset], Any], dataset: xr.Dataset) -> tuple[Any, dict[str, Any]]:
     """(element without options, what the view asks of the axes)."""
-    _local.asked, _local.said = {}, []
-    try:
-        return draw(dataset), _local.asked
-    finally:
-        _local.asked = None
+    element, said = noted(draw, dataset)
+    return element, {name: options[name] for _, _, options in said for name in AXES if name in options}
 
 
 def limits(element: Any, axis: str, asked: dict[str, Any]) -> tuple[float, float] | None:
@@ -137,7 +143,7 @@ def limits(element: Any, axis: str, asked: dict[str, Any]) -> tuple[float, float
     low, high = asked.get(f"{axis}lim") or (None, None)
     log_axis = bool(asked.get(f"log{axis}"))
     if low is None or high is None:
-        a, b = _span(element, 0 if axis == "x" else 1, log_axis)
+        a, b = extent(element, 0 if axis == "x" else 1, log_axis)
         if a > b:
             return None
         if log_axis:
@@ -149,7 +155,7 @@ def limits(element: Any, axis: str, asked: dict[str, Any]) -> tuple[float, float
     return float(low), float(high)
 
 
-def _span(element: Any, dimension: int, positive: bool) -> tuple[float, float]:
+def extent(element: Any, dimension: int, positive: bool = False) -> tuple[float, float]:
     """Least and greatest finite value of the data along a dimension; (inf, -inf) where there is none."""
     low, high = np.inf, -np.inf
     for part in flat(element):
@@ -206,8 +212,8 @@ class Draughts:
     def figure(self, frame: Frame) -> kept.Figure:
         """A new figure of a frame, in light colours: drawn by HoloViews, or like one that it has drawn before."""
         with drawing:
-            element, _ = data_only(self.view.draw, frame.dataset)
-            key = kept.key(flat(element), _local.said)
+            element, said = noted(self.view.draw, frame.dataset)
+            key = kept.key(flat(element), said)
             text = None if key is None else self._kept.get(key)
             if key is not None and text is not None:
                 self._kept.move_to_end(key)

@@ -14,6 +14,8 @@ from bokeh.core.serialization import Deserializer, Serializer
 from bokeh.models import ColorMapper, ColumnDataSource, FactorRange, Plot, Span
 from bokeh.util.serialization import make_id
 
+Said = tuple[str, tuple[Any, ...], dict[str, Any]]
+"""Options of an element: its kind, what stood alone, what had a name."""
 MOVED = ("xlim", "ylim")
 """Options that a page sets anew at each frame; all others belong to the figure."""
 _ID = re.compile(r'"id":"(p\d+)"')
@@ -51,7 +53,7 @@ def _assign(model: ColumnDataSource | Span | None, columns: dict[str, Any]) -> N
         model.data = {**same, **columns}
 
 
-def key(leaves: Iterable[Any], said: Iterable[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> str | None:
+def key(leaves: Iterable[Any], said: Iterable[Said]) -> str | None:
     """What a figure depends on besides its columns and ranges: kinds and dimensions of the elements, all options said of them.
 
     None where something in it cannot be compared (a function, a model).

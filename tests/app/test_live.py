@@ -12,7 +12,7 @@ from bokeh.models import ColorMapper, ColumnDataSource, Span
 
 from stabviz.app import figures
 from stabviz.app.drawn import AXES, Draughts, _local, data_only, flat, limits, narrow, parts
-from stabviz.app.drawn import drawn as html
+from stabviz.app.drawn import drawn as drawn_anew
 from stabviz.app.live import Picture, Slot
 from stabviz.lab import View
 from tests.app.outline import outline
@@ -117,7 +117,7 @@ def test_the_axes_are_the_same_without_options(options):
     full = view(data(6))
     for axis in "xy":
         assert limits(bare, axis, asked) == limits(full, axis, axes_of(full))
-    assert _local.asked is None
+    assert _local.said is None
     assert hv.Store.lookup_options("bokeh", flat(view(data(2)))[0], "style").kwargs["color"] == "red"  # options are applied again
 
 
@@ -150,7 +150,7 @@ def test_a_figure_is_drawn_once_and_made_anew_for_others(kind, monkeypatch):
     draughts = Draughts(view)
     first = draughts.figure(draughts.frame(data(3)))
     frame = draughts.frame(data(9))
-    whole = html(view, frame.dataset)
+    whole = drawn_anew(view, frame.dataset)
     monkeypatch.setattr("stabviz.app.drawn.drawn", lambda *args: pytest.fail("HoloViews drew"))
     again = draughts.figure(frame)
     assert not {m.id for m in first.state.references()} & {m.id for m in again.state.references()}
@@ -209,7 +209,7 @@ def test_a_figure_has_nothing_to_do_with_the_document_at_work(slot, gone):
     if gone:
         del document._theme  # as Panel leaves one
     with patch_curdoc(document):
-        plot = html(slot.view, picture.draw(1, data(4)).dataset)
+        plot = drawn_anew(slot.view, picture.draw(1, data(4)).dataset)
     assert plot.document is not document
     if not gone:
         assert document.theme is theme and not document.session_destroyed_callbacks
