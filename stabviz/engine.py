@@ -28,6 +28,9 @@ CAPACITY = 64
 CAPACITY_BYTES = 32e6
 CHUNKS = 4
 """States that are there at a time: the first one, the last collected one, that of the chunk that is taken and of the one ahead."""
+DRAWN_STEPS = 64
+"""Steps whose random numbers are made together, at most: one by one they cost more than the step of a small System."""
+DRAWN_BYTES = 2**16
 ENDED = "ended code"
 """Name of the column that tells, in a batch, which members had ended at a frame."""
 
@@ -199,16 +202,16 @@ def advance(
         shapes[ENDED] = jax.ShapeDtypeStruct((), jnp.int32)
     buffers = {name: jnp.zeros((counts.shape[0] + 1, *x.shape), x.dtype) for name, x in shapes.items()}
 
-    def one(j: Any, inner: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
+    def one(j: Any, inner: tuple[Any, dict[str, Any]], drawn: Any) -> tuple[Any, dict[str, Any]]:
         state, aux = inner
-        new, extra = split_step(system.step(problem, state, jax.random.fold_in(key, j), j), state)
+        new, extra = split_step(system.step(problem, state, drawn, j), state)
         return new, _gather(observables, aux, extra) if aux else aux
 
     def segment(i: Any, outer: tuple[Carry, Any, dict[str, Any], Any]) -> tuple[Carry, Any, dict[str, Any], Any]:
         carry, k, buffers, slot = outer
         live = carry.ended == 0
         count = counts[i] if batched else jnp.where(live, counts[i], 0)
-        state, aux = jax.lax.fori_loop(k, k + count, one, (carry.state, carry.aux))
+        state, aux = _steps(system, key, k, k + count, one, (carry.state, carry.aux))
         if batched:
             state, aux = jax.tree.map(lambda new, old: _where(live, new, old), (state, aux), (carry.state, carry.aux))
         carry = Carry(state, aux, carry.since + jnp.where(live, counts[i], 0), carry.ended)
@@ -229,6 +232,29 @@ def advance(
     aux_shapes = _aux_shapes(system, problem, carry.state, key, k)
     carry, _, buffers, slot = jax.lax.fori_loop(0, n, segment, (carry, k, buffers, jnp.int32(0)))
     return carry, buffers, slot
+
+
+def _steps(system: System, key: Any, k: Any, end: Any, one: Callable[..., Any], inner: Any) -> Any:
+    """`inner` after `one(j, inner, what is drawn for j)` for each step j from `k` to `end`.
+
+    Where the System draws apart from its step, this is done for blocks of steps. Blocks begin at multiples of their size: a
+    step's numbers are then made in the same place of the same vector, so with the same bits, wherever a run is cut.
+    """
+    draw = lambda j: system.draw(jax.random.fold_in(key, j))  # noqa: E731
+    shapes = jax.tree.leaves(jax.eval_shape(draw, k))
+    if any(jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in shapes):
+        return jax.lax.fori_loop(k, end, lambda j, inner: one(j, inner, draw(j)), inner)
+    size = int(np.clip(DRAWN_BYTES // max(sum(x.size * x.dtype.itemsize for x in shapes), 1), 1, DRAWN_STEPS))
+
+    def block(at: tuple[Any, Any]) -> tuple[Any, Any]:
+        j, inner = at
+        first = j - j % size
+        drawn = jax.vmap(draw)(first + jnp.arange(size, dtype=jnp.int32))
+        of = lambda j: jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, j - first, keepdims=False), drawn)  # noqa: E731
+        stop = jnp.minimum(end, first + size)
+        return stop, jax.lax.fori_loop(j, stop, lambda j, inner: one(j, inner, of(j)), inner)
+
+    return jax.lax.while_loop(lambda at: at[0] < end, block, (k, inner))[1]
 
 
 def _where(flag: Any, new: Any, old: Any) -> Any:

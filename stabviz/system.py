@@ -224,6 +224,10 @@ def all_finite(tree: Any) -> jax.Array:
     return jnp.all(jnp.stack(leaves)) if leaves else jnp.bool_(True)
 
 
+def _is_key(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
 class System(eqx.Module):
     """A dynamical system. Fields made by `control` are its parameters; its methods are the dynamics.
 
@@ -266,6 +270,15 @@ class System(eqx.Module):
     def step(self, problem: Any, state: Any, key: jax.Array, k: jax.Array) -> Any:
         """State number k+1 from state number k, or `(state, aux)` with a dict of what the step knows."""
         raise NotImplementedError(f"{type(self).__name__} must define step(problem, state, key, k)")
+
+    def draw(self, key: jax.Array) -> Any:
+        """The random numbers of a step. A System that makes them here, and asks for them in `step` with `drawn(key)`, is faster:
+        those of many steps are then made at once. A pytree of arrays."""
+        return key
+
+    def drawn(self, key: Any) -> Any:
+        """What `draw` makes of the key that `step` got, which may have been done already."""
+        return self.draw(key) if _is_key(key) else key
 
     def observe(self, problem: Any, state: Any) -> dict[str, Any]:
         """What a frame holds. Draws no random numbers."""

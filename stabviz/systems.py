@@ -141,12 +141,13 @@ class _Training(_Plain):
     def _loss(self, weights: Any, data: Any) -> Array:
         return type(self).loss(eqx.combine(weights, self.still), *data)
 
+    def draw(self, key: Array) -> Array | None:
+        """Which samples are in the batch. Shape (B,); None for all of them."""
+        return None if self.batch is None else jax.random.randint(key, (self.batch,), 0, len(self.data[0]))
+
     def step(self, problem: Any, state: dict[str, Any], key: Array, k: Array) -> tuple[dict[str, Any], dict[str, Any]]:
-        data = problem["data"]
-        if self.batch is not None:
-            count = jax.tree.leaves(data)[0].shape[0]
-            chosen = jax.random.randint(key, (self.batch,), 0, count)
-            data = jax.tree.map(lambda x: x[chosen], data)
+        chosen = self.drawn(key)
+        data = problem["data"] if chosen is None else jax.tree.map(lambda x: x[chosen], problem["data"])
         loss, gradient = jax.value_and_grad(self._loss)(state["weights"], data)
         updates, optimiser = self._optimiser().update(gradient, state["optimiser"], state["weights"])
         weights = eqx.apply_updates(state["weights"], updates)

@@ -65,6 +65,10 @@ class Lyapunov(Instrument):
             "inside": jnp.int32(0), "counted": jnp.int32(0), "k": jnp.int32(0), "since": self.clock(problem, state, 0).astype(rows.dtype),
         }  # fmt: skip
 
+    def draw(self, key: Array) -> Any:
+        """The wrapped System's."""
+        return self.inner().draw(key)
+
     def step(self, problem: Any, state: dict[str, Any], key: Array, k: Array) -> tuple[dict[str, Any], dict[str, Any]]:
         """A step of the System and of the tangent vectors."""
         system = self.inner()

@@ -82,6 +82,10 @@ class Response(Instrument):
         start = self._together({"system": state, "key": jax.random.fold_in(key, 0x3C)})
         return self._kick_now(problem, start, jnp.int32(0))
 
+    def draw(self, key: Array) -> Any:
+        """The wrapped System's."""
+        return self.inner().draw(key)
+
     def step(self, problem: Any, state: dict[str, Any], key: Array, k: Array) -> tuple[dict[str, Any], dict[str, Any]]:
         """A step of the original and of the copies, under the same key."""
         system = self.inner()

@@ -115,6 +115,10 @@ class Twin(Instrument):
             out["rows"] = rows_of(system, first, state, out["key"], 1)
         return self._kick_now(first, out, jnp.int32(0))
 
+    def draw(self, key: Array) -> Any:
+        """The wrapped System's, where both get the same."""
+        return self.inner().draw(key) if self.twin_of == "kick" else key
+
     def step(self, problem: Any, state: dict[str, Any], key: Array, k: Array) -> tuple[dict[str, Any], dict[str, Any]]:
         """A step of both under the same key (or another one, where the noise is the difference)."""
         system, first, out = self.inner(), self.primal(problem), dict(state)

@@ -56,6 +56,19 @@ class Wide(Noisy):
     precision = {"problem": 64, "step": 64}
 
 
+class Drawing(Noisy):
+    """`Noisy` that draws apart from its step."""
+
+    def draw(self, key):
+        return {"noise": jax.random.normal(key, (self.cells,)), "which": jax.random.randint(jax.random.fold_in(key, 1), (), 0, 1000)}
+
+    def step(self, problem, state, key, k):
+        drawn = self.drawn(key)
+        x = self.rate * state["x"] + self.drift + self.sigma * drawn["noise"]
+        move = jnp.sum(jnp.abs(x - state["x"]))
+        return {**state, "x": x, "n": state["n"] + 1 + drawn["which"]}, {"total": move, "average": move, "top": move, "latest": move}
+
+
 class Growing(sv.System):
     """x' = factor x from x = 1: diverges for factor > 1, is solved below a threshold for factor < 1."""
 

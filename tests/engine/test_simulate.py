@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from engine_world import Noisy, Wide, same_bits
+from engine_world import Drawing, Noisy, Wide, same_bits
 
 import stabviz as sv
 from stabviz.batch import Batch
 from stabviz.carry_out import carry_out, chunks
+from stabviz.instruments import INSTRUMENTS
 from stabviz.record import Record
 from stabviz.simulation import Checkpoint, Simulation
 
@@ -53,7 +54,7 @@ def test_frames_of_other_schedules_are_the_same_states():
         same_bits(ds[["x", "n", "draw"]], every[["x", "n", "draw"]].sel(step=ds.step))
 
 
-@pytest.mark.parametrize("system", [Noisy(), Wide()], ids=["32", "64"])
+@pytest.mark.parametrize("system", [Noisy(), Wide(), Drawing()], ids=["32", "64", "drawn apart"])
 @pytest.mark.parametrize("touched", [(), STIR], ids=["straight", "touched"])
 def test_the_bits_do_not_depend_on_the_chunks(system, touched):
     one, *others = (sv.simulate(system, **LENGTH, interventions=touched, largest_chunk=size) for size in (1, 7, 64, None))
@@ -62,7 +63,7 @@ def test_the_bits_do_not_depend_on_the_chunks(system, touched):
         same_bits(one, other, attrs=True)
 
 
-@pytest.mark.parametrize("system", [Noisy(), Wide()], ids=["32", "64"])
+@pytest.mark.parametrize("system", [Noisy(), Wide(), Drawing()], ids=["32", "64", "drawn apart"])
 @pytest.mark.parametrize("cut", [1, 2, 5, 9, 40])
 def test_a_run_resumed_from_a_checkpoint_has_the_same_bits(system, cut):
     plan = plan_of(system, frames=23, interventions=tuple(STIR))
@@ -161,6 +162,26 @@ def test_the_key_of_a_step_is_folded_from_the_noise_seed():
     noise = jax.random.fold_in(jax.random.key(11), 2)
     for k in range(4):
         np.testing.assert_allclose(ds.x[k + 1], jax.random.normal(jax.random.fold_in(noise, k), (3,)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [3, 7, 40])
+def test_what_is_drawn_apart_is_drawn_for_its_own_step(frames):
+    """Frames within blocks of draws, over their borders and longer than them: every step gets the numbers of its own key, once."""
+    ds = sv.simulate(Drawing(rate=1.0, drift=0.0, sigma=1.0), steps=280, frames=frames, seeds={"noise": 11})
+    noise = jax.random.fold_in(jax.random.key(11), 2)
+    each = [Drawing().draw(jax.random.fold_in(noise, k)) for k in range(280)]
+    which = np.concatenate([[0], np.cumsum([1 + int(d["which"]) for d in each])])
+    path = np.concatenate([[np.zeros(3)], np.cumsum([d["noise"] for d in each], axis=0)])
+    np.testing.assert_array_equal(ds.n, which[ds.step])
+    np.testing.assert_allclose(ds.x - ds.x[0], path[ds.step], atol=1e-4)
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS.values())
+def test_instruments_give_a_system_what_it_draws(instrument):
+    """Whether they pass a block's numbers on or the key: the numbers are those of the System that draws in its step."""
+    one, other = (sv.simulate(instrument(system), 150, 10, seed=3) for system in (Noisy(), Drawing()))
+    for name in {"x", "d_x", "lyapunov_exponent", "spectral_radius"} & set(one.data_vars):
+        np.testing.assert_allclose(one[name].values, other[name].values, rtol=2e-4, atol=1e-5, err_msg=str(name))
 
 
 def test_precision_is_left_as_it_was():

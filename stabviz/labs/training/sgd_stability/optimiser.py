@@ -159,7 +159,7 @@ class Trained(System):
         return index, jax.random.rademacher(for_sign, (b,), jnp.result_type(float))
 
     def step(self, problem: dict[str, Any], state: dict[str, Array], key: Array, k: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-        index, signs = self.draw(key)
+        index, signs = self.drawn(key)
         x, y = (problem["x"], problem["y"]) if index is None else (problem["x"][index], problem["y"][index])
         noisy = (self.noise_steps == 0) | (k < self.noise_steps)
         theta = self.parts(state)
