@@ -111,8 +111,11 @@ def test_flow_against_scipy(benchmark):
     def theirs():
         solve_ivp(rhs, (0, 60), given(next(seeds)).ravel(), method="RK45", rtol=1e-9, atol=1e-11, t_eval=np.linspace(0, 60, 121))
 
+    system = Flow(**MODEL)
+
     def ours():
-        carry_out(Plan(Flow(**MODEL), seed=next(seeds)))
+        ds, _ = carry_out(Plan(system, seed=next(seeds), schedule=system.schedule()))
+        assert ds.sizes["step"] == 121 and ds["time"].values[-1] == pytest.approx(60)
 
     compare(benchmark, ours, theirs, what="gradient flow of 6,000 numbers, the same tolerances", beside="SciPy's RK45",
             limit="all measures at each of 121 frames, where the solver begins anew")  # fmt: skip
