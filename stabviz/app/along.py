@@ -10,8 +10,7 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from stabviz.app.drawn import extent, flat, until
-from stabviz.comparing import time_of
+from stabviz.app.drawn import coordinates, extent, flat, is_over, until
 from stabviz.view import View
 
 
@@ -38,7 +37,7 @@ def moved(element: Any, plain: xr.Dataset, aligned: xr.Dataset) -> Any:
     """A picture over the steps (or the times) of `plain`, over those of `aligned`; as it is where its x axis is neither."""
     if aligned is plain:
         return element
-    over = next((name for name in _coordinates(plain) if any(_is_over(leaf, plain[name].values) for leaf in flat(element))), None)
+    over = next((name for name in coordinates(plain) if any(_is_over(leaf, plain[name].values) for leaf in flat(element))), None)
     if over is None or np.array_equal(plain[over].values, aligned[over].values):
         return element
     move = _through(plain[over].values.astype(float), aligned[over].values.astype(float))
@@ -46,20 +45,8 @@ def moved(element: Any, plain: xr.Dataset, aligned: xr.Dataset) -> Any:
     return made.opts(logx=False, xlim=_ends(made), xlabel=_label(aligned, over))
 
 
-def _coordinates(dataset: xr.Dataset) -> list[str]:
-    """What an x axis may be over: the System's own time, the steps."""
-    time = time_of(dataset)
-    return ["step"] if time is None else [time, "step"]
-
-
 def _is_over(leaf: Any, places: np.ndarray) -> bool:
-    """Whether an element has a point for each of the places, but for the first: a logarithmic axis leaves step 0 out or moves it."""
-    if isinstance(leaf, hv.Annotation) or len(places) < 2:
-        return False
-    x = np.asarray(leaf.dimension_values(0))
-    if x.dtype.kind not in "fiu" or len(x) not in (len(places), len(places) - 1):
-        return False
-    return np.allclose(x[1 - len(places) :], places[1:], rtol=1e-5, atol=0)
+    return not isinstance(leaf, hv.Annotation) and is_over(np.asarray(leaf.dimension_values(0)), places)
 
 
 def _through(old: np.ndarray, new: np.ndarray) -> Callable[[Any], np.ndarray]:

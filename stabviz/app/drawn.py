@@ -21,6 +21,7 @@ from bokeh.models import GlyphRenderer, Range1d
 from holoviews.core.accessors import Opts
 
 from stabviz.app import figures, kept
+from stabviz.comparing import time_of
 from stabviz.lab import View
 
 drawing = threading.RLock()
@@ -46,16 +47,30 @@ class Frame:
         return float(self.dataset["step"].values[-1])
 
     @functools.cached_property
-    def places(self) -> np.ndarray:
-        """Where each recorded moment stands on the x axis: at its time where a part is drawn over all times, else at its step."""
-        steps = self.dataset["step"].values.astype(float)
-        if "time" in self.dataset.variables and self.dataset["time"].dims == ("step",):
-            times = self.dataset["time"].values.astype(np.float32)
-            for columns in self.columns:
-                x = next(iter(columns.values()), None)
-                if isinstance(x, np.ndarray) and x.shape == times.shape and np.allclose(x, times, equal_nan=True):
-                    return times.astype(float)
-        return steps
+    def places(self) -> np.ndarray | None:
+        """Where each recorded moment stands on the x axis; None where no part is drawn over the steps or times of the run."""
+        every = {name: self.dataset[name].values.astype(float) for name in coordinates(self.dataset)}
+        over = [x for columns in self.columns if isinstance(x := next(iter(columns.values()), None), np.ndarray)]
+        for places in every.values():
+            if (x := next((x for x in over if is_over(x, places)), None)) is not None:
+                return np.append(x[0] if len(x) == len(places) else places[0], places[1:])
+        rare = [self.dataset[dim].values for dim in self.dataset.dims if str(dim).startswith("step_")]
+        if any(is_over(x, steps) for x in over for steps in rare) or len(every["step"]) < 2:
+            return every["step"]
+        return None
+
+
+def coordinates(dataset: xr.Dataset) -> list[str]:
+    """What an x axis may be over: the System's own time, the steps."""
+    time = time_of(dataset)
+    return ["step"] if time is None else [time, "step"]
+
+
+def is_over(x: np.ndarray, places: np.ndarray) -> bool:
+    """Whether there is a point for each of the places, but for the first: a logarithmic axis leaves step 0 out or moves it."""
+    if len(places) < 2 or x.dtype.kind not in "fiu" or len(x) not in (len(places), len(places) - 1):
+        return False
+    return np.allclose(x[1 - len(places) :], places[1:], rtol=1e-5, atol=0)
 
 
 def parts(plot: Any) -> list[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from stabviz.app.components import Browser, Scrubber, ViewFrame
 from stabviz.app.drawn import slot_height
 from stabviz.app.live import Slot, studio
@@ -80,8 +82,7 @@ class Stage:
                 frame.empty = ""
                 frame.say(drawn.sentence)
                 new = True
-            where = float(drawn.places[-1 if follow else min(shown, len(drawn.places) - 1)])
-            slot.moment(None if follow and run.ended else max(where, 1) if _log_x(slot) else where)
+            slot.moment(None if follow and run.ended else _where(drawn, -1 if follow else shown, slot))
         return new
 
     def _leave_out(self, run: Run) -> None:
@@ -97,5 +98,11 @@ class Stage:
             slot.free()
 
 
-def _log_x(slot: Any) -> bool:
-    return slot.figure is not None and type(slot.figure.x_scale).__name__ == "LogScale"
+def _where(drawn: Any, shown: int, slot: Any) -> float | None:
+    """Where a moment stands on a figure's x axis, which may be logarithmic; None where that is not over the run."""
+    places = drawn.places
+    if places is None:
+        return None
+    if slot.figure is not None and type(slot.figure.x_scale).__name__ == "LogScale":
+        places = np.maximum(places, min((p for p in places if p > 0), default=1.0))
+    return float(places[min(shown, len(places) - 1)])

@@ -225,6 +225,26 @@ def test_the_moment_is_a_line_that_moves(slot):
     assert not line.visible
 
 
+CLOCK = {"role": "time", "units": "epochs"}
+OVER = {
+    "steps": (lambda ds: ds["step"].values, lambda ds: ds["step"].values),
+    "own time": (lambda ds: ds["epoch"].values, lambda ds: ds["epoch"].values),
+    "own time, its start moved": (lambda ds: np.maximum(ds["epoch"].values, 0.05), lambda ds: np.maximum(ds["epoch"].values, 0.05)),
+    "steps without the first": (lambda ds: ds["step"].values[1:], lambda ds: ds["step"].values),
+    "something else": (lambda ds: ds["x"].values, lambda ds: None),
+}
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_the_moment_stands_where_the_picture_has_it(over):
+    ds = data(12)
+    ds = ds.assign(epoch=("step", ds["step"].values / 10, CLOCK))
+    x, places = (f(ds) for f in OVER[over])
+    view = View("v", "V", lambda ds: hv.Curve((x.astype(float), ds["x"].values[-len(x) :]), "t", "x"), lambda ds: "A.")
+    found = Draughts(view).frame(ds).places
+    assert found is None if places is None else np.allclose(found, places)
+
+
 def test_the_data_behind_a_picture_is_a_table(slot):
     slot, picture = slot
     slot.show(picture.draw(1, data(19)), True)
