@@ -98,6 +98,7 @@ class Drawing:
         history = self.view.kind == "history"
         drawn_at = [self.dataset.sizes["step"] - 1] if history else list(kept)
         frames = [self._frame(k) for k in drawn_at]
+        places = frames[0].places if history else None
         shapes = list(dict.fromkeys(f.shape for f in frames))
         packer = Packer()
         made = tuple(_figure(self._draughts, [f for f in frames if f.shape == shape], packer) for shape in shapes)
@@ -105,7 +106,7 @@ class Drawing:
             self.view, made, packer.block(),
             at=tuple(shapes.index(f.shape) for f in frames),
             ranges={axis: _once([getattr(f, axis) for f in frames]) for axis in "xy"},
-            moments=tuple(float(x) for x in frames[0].places[list(kept)]) if history else (),
+            moments=() if places is None else tuple(float(x) for x in places[list(kept)]),
             sentences=tuple(self._says(k) for k in kept),
         )  # fmt: skip
 
