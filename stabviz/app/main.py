@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import socket
@@ -18,7 +19,7 @@ import panel as pn
 from stabviz.app import downloads, gallery, link, runs, scores, shell
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import LabPage
-from stabviz.app.pace import TICK_MS
+from stabviz.app.pace import again_and_again
 from stabviz.control import ControlError
 from stabviz.job import RunError
 from stabviz.lab import UnknownLab, lab, offer
@@ -104,7 +105,7 @@ def _reload_when_saved(own: OwnFile, browser: Browser) -> None:
         if own.changed() or own.version != version:
             browser.reload()
 
-    pn.state.add_periodic_callback(look, period=1000, start=True).log = False
+    again_and_again(look, lambda: 1.0)
 
 
 def not_found(sentence: str, back: str = '<a href="?">All labs</a>') -> Any:
@@ -132,8 +133,7 @@ def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None, words
     )  # fmt: skip
     template.sv_tabs.on("tab", page.tab)
     page.tabs = template.sv_tabs
-    page.timer = pn.state.add_periodic_callback(page.tick, period=TICK_MS, start=True)
-    page.timer.log = False
+    again_and_again(page.tick, lambda: page.pace.seconds)
     me = weakref.ref(page)
     pn.state.on_session_destroyed(lambda context: (p := me()) is not None and p.close())
     template.sv_page = page
@@ -156,6 +156,7 @@ def serve(port: int, address: str, show: bool, store: Any, of: Any = None, limit
         own_names = [f"{host}:{port}" for host in (*limits.hosts, "localhost", "127.0.0.1") if ":" not in host]
         options["websocket_origin"] = [*([given] if isinstance(given, str) else given), *limits.hosts, *own_names]
     options["extra_patterns"] = [*options.get("extra_patterns", []), *downloads.patterns(scheduler)]
+    calm()
     server = pn.serve({"/": lambda: build(scheduler, own)}, port=port, address=address, show=show, title="stabviz", **options)
     if options.get("threaded"):
         _wait_for(port, address)
@@ -196,9 +197,11 @@ def calm() -> None:
     """Settings of a process that serves: threads take turns quickly, and closed pages are nothing to log.
 
     A worker gives the interpreter lock away at every file and every program that it waits for, and at Python's 5 ms a turn it
-    would wait for the drawing thread most of the time.
+    would wait for the drawing thread most of the time. When a session has ended Panel collects garbage, which stops all threads: what
+    was there before the first session (libraries, for the most part) is looked through no more.
     """
     sys.setswitchinterval(0.0005)
+    gc.freeze()
     for name in ("bokeh.server.views.ws", "bokeh.util.tornado", "tornado.application", "asyncio"):
         logger = logging.getLogger(name)
         if not any(isinstance(f, _Quiet) for f in logger.filters):

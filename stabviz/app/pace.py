@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import panel as pn
+from panel.io.state import set_curdoc
 
 TICK_MS = 80
 SLOWEST_MS = 400
 EAGER_SECONDS, EAGER_MS = 1.5, 12
 """After a touch somebody waits for its first frame: for so long at most the page looks for nothing else, and so often."""
+SHARE = 0.4
+"""Share of the loop's time that all pages together may look for; the rest is for those who come, and for what they do."""
+LONGEST_SECONDS = 4.0
+LATELY_SECONDS = 2 * LONGEST_SECONDS
 
 
 class Pace:
     """Rarely when looking takes long, since the loop belongs to all sessions; often while somebody waits for an answer. `tick` looks."""
+
+    _lately: ClassVar[weakref.WeakKeyDictionary[Pace, tuple[float, float]]] = weakref.WeakKeyDictionary()
+    """When each page looked last, and how long that took."""
 
     def __init__(self, tick: Callable[[], None]):
         self._tick = tick
@@ -30,6 +43,11 @@ class Pace:
     def resting(self) -> bool:
         """Whether this tick is to be left out."""
         return time.monotonic() < self._rest_until
+
+    @property
+    def seconds(self) -> float:
+        """How long to wait before looking again."""
+        return max(TICK_MS / 1000, self._rest_until - time.monotonic())
 
     def hasten(self) -> None:
         """Somebody waits from now on, for `EAGER_SECONDS` at most."""
@@ -54,9 +72,39 @@ class Pace:
         document.add_timeout_callback(again, EAGER_MS)
 
     def looked(self, seconds: float) -> None:
-        """A tick took so long.
+        """A tick took so long: the next one comes the later the longer, and the later the more the other pages have to look at."""
+        now = time.monotonic()
+        self._lately[self] = now, seconds
+        all_of_them = sum(took for at, took in self._lately.values() if now - at < LATELY_SECONDS)
+        rest = max(min(4 * seconds, SLOWEST_MS / 1000), min(all_of_them / SHARE, LONGEST_SECONDS))
+        self._rest_until = 0.0 if self.eager else now + rest - TICK_MS / 1000
 
-        Ticks are left out; another period would restart Panel's timer from inside its own callback, and that stops it for ever.
-        """
-        rest = min(4 * seconds, SLOWEST_MS / 1000) - TICK_MS / 1000
-        self._rest_until = 0.0 if self.eager else time.monotonic() + rest
+
+def again_and_again(look: Callable[[], None], seconds: Callable[[], float]) -> None:
+    """Call `look` in this session, so many seconds after it last ended, until the session ends.
+
+    Panel's own timer tells at every call that it is busy, to whoever wants to know: most of what a page at rest would cost.
+    """
+    document = pn.state.curdoc
+    context: Any = document.session_context
+
+    async def locked(document: Any) -> None:
+        with set_curdoc(document), _told():
+            look()
+
+    async def beat() -> None:
+        while not context.destroyed:
+            await asyncio.sleep(seconds())
+            await context.with_locked_document(locked)
+
+    task = asyncio.get_running_loop().create_task(beat())
+    pn.state.on_session_destroyed(lambda context: task.cancel())
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """One look that fails is logged, and is not the last."""
+    try:
+        yield
+    except Exception:
+        logging.getLogger(__name__).exception("A page could not be brought up to date.")

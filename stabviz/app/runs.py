@@ -16,6 +16,7 @@ from stabviz.app import downloads, link, shell
 from stabviz.app.catalog import Catalog, catalog
 from stabviz.app.comparison import Comparison
 from stabviz.app.components import Browser, Runs
+from stabviz.app.pace import again_and_again
 from stabviz.job import RunError, Watch
 from stabviz.lab import Lab
 from stabviz.limits import READ_ONLY, Visitor
@@ -24,7 +25,7 @@ from stabviz.scheduler import Scheduler
 from stabviz.store import Store, StoreError
 from stabviz.store.layout import checked_id
 
-TICK_MS = 400
+TICK_SECONDS = 0.4
 BEGINS_SECONDS = 1.0
 
 
@@ -59,8 +60,7 @@ def page(scheduler: Scheduler) -> pn.Template:
         window_title="Runs - stabviz", browser=browser, tab="runs",
         panes={"runs": [made.table, made.comparison.head, made.comparison.cards]},
     )  # fmt: skip
-    timer = pn.state.add_periodic_callback(made.tick, period=TICK_MS, start=True)
-    timer.log = False
+    again_and_again(made.tick, lambda: TICK_SECONDS)
     me = weakref.ref(made)
     pn.state.on_session_destroyed(lambda context: (p := me()) is not None and p.close())
     template.sv_page = made

@@ -7,13 +7,16 @@ template.servable()
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
 import panel as pn
 from bokeh.document import Document
-from panel.io.resources import LOCAL_DIST, use_cdn
+from panel.io.resources import LOCAL_DIST, parse_template, use_cdn
+from panel.template import base
 
 from stabviz.app import figures, theme
 from stabviz.app.components import Browser, Tabs
@@ -94,7 +97,7 @@ def page(
         "shortcuts": KEYS,
         "reserve": {name: _height(objects, grid=name == "views") for name, objects in areas.items()},
     }
-    template = Shell(theme.read("shell.html"))
+    template = Shell(_shell())
     template.add_variable("sv", context)
     template.add_variable("app_favicon", "")
     template.add_variable("apple_icon", "")
@@ -115,8 +118,14 @@ def page(
     return template
 
 
+@cache
+def _shell() -> Any:
+    """The page's template, compiled once."""
+    return parse_template(theme.read("shell.html"))
+
+
 class Shell(pn.Template):
-    """Panel's template without two costs that grow with the square of the parts: of a page of thirty they were half."""
+    """Panel's template without what it does again for each part: of a page of thirty that was more than half."""
 
     def __repr__(self) -> str:
         return "Shell"  # Panel writes all parts out again whenever one is added
@@ -125,8 +134,30 @@ class Shell(pn.Template):
         document = doc or pn.state.curdoc
         if document is None:
             return super()._init_doc(doc, *args, **options)
-        with document.models.freeze():  # else the document counts all its models anew for each part
+        with document.models.freeze(), _configured(self.design):  # else the document counts all its models anew for each part
             return super()._init_doc(doc, *args, **options)
+
+
+class _Configured:
+    """Panel's settings, with all of them read and written back once a page instead of once a part."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pn.config, name)
+
+    def set(self, **values: Any) -> Any:
+        return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _configured(design: Any) -> Iterator[None]:
+    """Panel's setting of the design, said once for all parts of a page."""
+    known = base.config
+    with pn.config.set(design=design):
+        base.config = _Configured()  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            base.config = known
 
 
 def _serve_here(document: Document | None) -> None:
