@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 
-from stabviz.app import downloads, gallery, link, runs, scores, shell
+from stabviz.app import downloads, gallery, link, pace, runs, scores, shell
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import LabPage
 from stabviz.app.pace import again_and_again
@@ -202,7 +202,7 @@ def calm() -> None:
     """
     sys.setswitchinterval(0.0005)
     gc.freeze()
-    for name in ("bokeh.server.views.ws", "bokeh.util.tornado", "tornado.application", "asyncio"):
+    for name in ("bokeh.server.views.ws", "bokeh.util.tornado", "tornado.application", "asyncio", pace.__name__):
         logger = logging.getLogger(name)
         if not any(isinstance(f, _Quiet) for f in logger.filters):
             logger.addFilter(_Quiet())

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import panel as pn
 from panel.io.state import set_curdoc
 
+logger = logging.getLogger(__name__)
+
 TICK_MS = 80
 SLOWEST_MS = 400
 EAGER_SECONDS, EAGER_MS = 1.5, 12
@@ -89,13 +91,14 @@ def again_and_again(look: Callable[[], None], seconds: Callable[[], float]) -> N
     context: Any = document.session_context
 
     async def locked(document: Any) -> None:
-        with set_curdoc(document), _told():
+        with set_curdoc(document):
             look()
 
     async def beat() -> None:
         while not context.destroyed:
             await asyncio.sleep(seconds())
-            await context.with_locked_document(locked)
+            with _told():
+                await context.with_locked_document(locked)
 
     task = asyncio.get_running_loop().create_task(beat())
     pn.state.on_session_destroyed(lambda context: task.cancel())
@@ -103,8 +106,8 @@ def again_and_again(look: Callable[[], None], seconds: Callable[[], float]) -> N
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """One look that fails is logged, and is not the last."""
+    """One look that fails is logged, and is not the last: the socket may have been closed while it was sent."""
     try:
         yield
     except Exception:
-        logging.getLogger(__name__).exception("A page could not be brought up to date.")
+        logger.exception("A page could not be brought up to date.")
