@@ -115,6 +115,25 @@ def browser_context_args(browser_context_args: dict) -> dict:
 
 
 @pytest.fixture(scope="session")
+def profile(browser_type, browser_type_launch_args: dict, browser_context_args: dict, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """A browser with a folder of its own, as people have: it keeps scripts compiled, which is half of what opening a page costs it."""
+    folder = tmp_path_factory.mktemp("profile")
+    made = browser_type.launch_persistent_context(str(folder), **browser_type_launch_args, **browser_context_args)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def context(profile) -> Iterator:
+    """The one browser of all tests that take a `page`; cookies, permissions and open pages do not outlive a test."""
+    yield profile
+    for page in profile.pages[1:]:  # without its first, blank one it would end
+        page.close()
+    profile.clear_cookies()
+    profile.clear_permissions()
+
+
+@pytest.fixture(scope="session")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the app, served by this process with a store of its own: tests and pages share its runs."""
     from stabviz.app import serve
