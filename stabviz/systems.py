@@ -24,6 +24,7 @@ import numpy as np
 
 from . import memory
 from .control import ControlError, control
+from .numerics.descent import descended, flowed
 from .system import Observable, Schedule, System
 
 Array = jax.Array
@@ -94,12 +95,9 @@ class _Flow(_Plain):
             begun = self.solver.init(term, t0, t1, state["x"], None)
             x = self.solver.step(term, t0, t1, state["x"], None, begun, made_jump=False)[0]
         else:
-            rtol, atol = self.tolerance
-            done = diffrax.diffeqsolve(
-                term, self.solver, t0, t1, None, state["x"], stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-                adjoint=diffrax.ForwardMode(), saveat=diffrax.SaveAt(t1=True), throw=False, max_steps=100_000,
-            )  # fmt: skip
-            x = jax.tree.map(lambda y: jnp.where(done.result == diffrax.RESULTS.successful, y[0], jnp.nan), done.ys)
+            (rtol, atol), solver = self.tolerance, self.solver
+            there = flowed(lambda t, x: field(t, x, None), state["x"], t0, t1[None], rtol=rtol, atol=atol, solver=solver, most=100_000)
+            x = jax.tree.map(lambda y: y[0], there)
         return {"x": x, "t": t1}
 
     def observe(self, problem: Any, state: dict[str, Any]) -> dict[str, Any]:
@@ -148,9 +146,8 @@ class _Training(_Plain):
     def step(self, problem: Any, state: dict[str, Any], key: Array, k: Array) -> tuple[dict[str, Any], dict[str, Any]]:
         chosen = self.drawn(key)
         data = problem["data"] if chosen is None else jax.tree.map(lambda x: x[chosen], problem["data"])
-        loss, gradient = jax.value_and_grad(self._loss)(state["weights"], data)
-        updates, optimiser = self._optimiser().update(gradient, state["optimiser"], state["weights"])
-        weights = eqx.apply_updates(state["weights"], updates)
+        loss_of = lambda weights: self._loss(weights, data)  # noqa: E731
+        weights, optimiser, loss, updates = descended(loss_of, state["weights"], state["optimiser"], self._optimiser())
         new = jax.tree.map(lambda n, o: jnp.asarray(n, o.dtype), {"weights": weights, "optimiser": optimiser}, state)
         return new, {"batch_loss": loss, "update_norm": _length(updates)}
 

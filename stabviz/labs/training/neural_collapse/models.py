@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stabviz.numerics.descent import flowed
 from stabviz.system import ControlError, Observable, Schedule, control, observes
 
 from . import theory
@@ -43,11 +43,8 @@ CURVES = {
 @jax.jit  # so that it is traced once for all programs of a run
 def flow(h: Array, ts: Array, reg_last: Scalar, reg_features: Scalar) -> Array:
     """The flow from features h (K, n, d) at the times ts (m,) after it, with local errors of 1e-9. Shape (m, K, n, d)."""
-    return diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, h, args: theory.velocity(h, *args)), diffrax.Tsit5(), jnp.zeros_like(ts[0]), ts[-1], ts[0], h,
-        args=(reg_last, reg_features), stepsize_controller=diffrax.PIDController(rtol=1e-9, atol=1e-11),
-        saveat=diffrax.SaveAt(ts=ts), adjoint=diffrax.ForwardMode(), max_steps=4096, throw=False,
-    ).ys  # fmt: skip
+    velocity = lambda t, h: theory.velocity(h, reg_last, reg_features)  # noqa: E731
+    return flowed(velocity, h, jnp.zeros_like(ts[0]), ts, rtol=1e-9, atol=1e-11, first=ts[0])
 
 
 @jax.jit

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from stabviz.numerics.descent import descended
 from stabviz.system import Observable, Schedule, System, control, host, kick
 
 from . import theory
@@ -113,8 +114,7 @@ class Trained(System):
         """One step on a batch (m, d)."""
         def loss(net: Net) -> Array:
             return loss_of(net.output(net.hidden(x, self.normalise)[0][-1]), labels, self.loss)
-        updates, memory = self.optimiser(net, rate).update(jax.grad(loss)(net), memory, net)
-        return eqx.apply_updates(net, updates), memory
+        return descended(loss, net, memory, self.optimiser(net, rate))[:2]
 
     def rate(self, k: Array, steps: Array | int) -> Array:
         """The learning rate at step k of so many."""
