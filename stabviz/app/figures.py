@@ -1,6 +1,6 @@
 """What every plot looks like: transparent, horizontal rules only, small quiet axes, toolbar on hover, the moment as a thin line.
 
-`element.opts(hooks=[figures.hook])` dresses the Bokeh figure that HoloViews makes, and keeps it in the session's theme.
+`element.opts(hooks=[figures.dress])` dresses the Bokeh figure that HoloViews makes; `set_theme` gives it the colours of a session.
 The hook is a function of this module and holds nothing of a session (HoloViews keeps hooks for ever).
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-import panel as pn
 from bokeh.core.properties import value
 from bokeh.document import Document
 from bokeh.models import (
@@ -112,15 +111,6 @@ def dress(plot: Any, element: Any) -> None:
         _grids(figure)  # HoloViews has just set these again
         _texts(figure)
         _labels(figure)
-
-
-def hook(plot: Any, element: Any) -> None:
-    """For HoloViews: dresses the figure once, and keeps colours in the session's theme at each later drawing."""
-    dress(plot, element)
-    if isinstance(plot.state, Plot):
-        document = plot.state.document or getattr(plot, "document", None) or pn.state.curdoc
-        if theme_of(document) == "dark":
-            swap(plot.state.references(), "dark")
 
 
 def style(figure: Plot) -> Plot:

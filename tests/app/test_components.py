@@ -46,7 +46,7 @@ class Page:
         self.bar.show("", 0, 1000)
         self.pipe = hv.streams.Pipe(data=[1.0, 2.0])
         curve = hv.DynamicMap(lambda data: hv.Curve(data, "step", "loss").opts(color=LIGHT["stable"]), streams=[self.pipe])
-        pane = pn.pane.HoloViews(curve.opts(hooks=[figures.hook], responsive=True), sizing_mode="stretch_both")
+        pane = pn.pane.HoloViews(curve.opts(hooks=[figures.dress], responsive=True), sizing_mode="stretch_both")
         self.frame = ViewFrame(slug="loss", title="Training loss", pane=pane, wide=True)
         self.frame.say("It falls below $2/\\eta$.")
         self.claims = Claims(cards=[card("gd", "GD breaks the bound", "open", paper="> 10", measured="needs a GD run", action="Run it")])

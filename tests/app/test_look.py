@@ -56,7 +56,7 @@ def test_nothing_is_fetched_from_another_host():
 
 def test_a_figure_is_dressed_and_stays_so():
     pipe = hv.streams.Pipe(data=[1.0, 10.0])
-    view = hv.DynamicMap(lambda data: hv.Curve(data, "step", "loss").opts(logy=True), streams=[pipe]).opts(hooks=[figures.hook])
+    view = hv.DynamicMap(lambda data: hv.Curve(data, "step", "loss").opts(logy=True), streams=[pipe]).opts(hooks=[figures.dress])
     plot = hv.renderer("bokeh").get_plot(view)
     for _ in range(2):
         figure = plot.state
@@ -153,13 +153,13 @@ def test_nothing_of_a_session_outlives_it():
     refs = []
     for _ in range(3):
         pipe = hv.streams.Pipe(data=[1, 2])
-        view = hv.DynamicMap(lambda data: hv.Curve(data), streams=[pipe]).opts(hooks=[figures.hook], responsive=True)
+        view = hv.DynamicMap(lambda data: hv.Curve(data), streams=[pipe]).opts(hooks=[figures.dress], responsive=True)
         frame = ViewFrame(slug="a", title="A", pane=pn.pane.HoloViews(view, sizing_mode="stretch_both"))
         browser = Browser()
         template = page("A", browser=browser, views=[frame], tabs=[("live", "Live")])
         document = template.server_doc()
-        figures.set_theme(document, "dark")
         pipe.send([3, 4])
+        figures.set_theme(document, "dark")
         plot = next(iter(frame.pane._plots.values()))[0]
         assert plot.state.axis[0].major_label_text_color == DARK["soft"]
         refs += [weakref.ref(x) for x in (frame, browser, template, document)]

@@ -14,12 +14,12 @@ import urllib.request
 
 import pytest
 
+from tests.app.arrival import IDLE, READY
+
 from .side_by_side import note
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(900)]
 
-ARRIVED = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle"
-READY = f"{ARRIVED} && document.documentElement.dataset.hears"
 LABS = ("sgd_stability", "phase_spiral", "chaos_forecasting", "neural_collapse")
 PRESSES = 24
 
@@ -126,7 +126,7 @@ def test_a_card_is_clicked(benchmark, server, page):
     times = []
     for i in range(11):
         page.goto(server.url)
-        page.wait_for_function(ARRIVED)
+        page.wait_for_function(IDLE)
         card = page.locator(f"a[href*='lab={LABS[i % len(LABS)]}']").first
         start = time.perf_counter()
         card.click()

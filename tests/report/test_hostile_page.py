@@ -18,6 +18,7 @@ from stabviz.own import offer, withdraw
 from stabviz.scheduler import Scheduler
 from stabviz.store import Store, layout
 from stabviz.studies import Study
+from tests.app.arrival import IDLE
 
 pytestmark = pytest.mark.filterwarnings("ignore:(Exception ignored in. <coroutine object |coroutine .)WSHandler.send_message:")
 
@@ -68,7 +69,6 @@ FOUND = """() => { const bad = []; const walk = n => { for (const e of n.querySe
 SAID = """() => { let all = ''; const walk = n => { for (const e of n.querySelectorAll('*')) {
     if (!e.children.length && !/^(SCRIPT|STYLE|TEMPLATE)$/.test(e.tagName)) all += e.textContent + ' ' + (e.value || '') + '\\n'
     if (e.shadowRoot) walk(e.shadowRoot) } }; walk(document); return all }"""
-ARRIVED = "() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle"
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_every_word_of_a_labs_link_may_be_hostile(served, page):
     status, text = fetched(address)
     assert status == 200 and Elements(text).found == []
     page.goto(address[:7500])
-    page.wait_for_function(ARRIVED)
+    page.wait_for_function(IDLE)
     page.get_by_role("status").filter(has_text="The link").first.wait_for()
     assert page.evaluate(FOUND) == [None, []]
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=window.hacked=1>')")
@@ -158,14 +158,14 @@ def test_every_word_of_a_labs_link_may_be_hostile(served, page):
 @pytest.mark.soak
 def test_a_lab_whose_words_are_hostile_has_a_page(served, page, lab):
     page.goto(served + query(lab="hostile", way=f"odd {EVIL}", frames="20"))
-    page.wait_for_function(ARRIVED)
+    page.wait_for_function(IDLE)
     page.get_by_role("button", name="Run", exact=True).or_(page.get_by_role("button", name="Continue")).first.wait_for()
     page.wait_for_function("() => [...Bokeh.documents[0]._all_models.values()].some(m => m.type === 'Figure')", timeout=60_000)
     for tab in ("Instruments", "Sweep", "Theory", "Data"):
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_function(ARRIVED)
+        page.wait_for_function(IDLE)
     page.get_by_role("button", name="Share").click()
-    page.wait_for_function(ARRIVED)
+    page.wait_for_function(IDLE)
     assert page.evaluate(FOUND) == [None, []]
     assert page.evaluate(SAID).count("window.hacked = 1") > 8
     page.goto(served)
@@ -180,7 +180,7 @@ def test_a_store_that_was_handed_over_may_say_anything(served, page):
             assert status in (200, 404, 422) and "Traceback" not in text, path
             assert Elements(text).found == [] or status != 200, path
     page.goto(served + query(page="runs", q="", compare=f"{0:016x},{1:016x},{3:016x}", align=ALL, event=ALL, view=ALL))
-    page.wait_for_function(ARRIVED)
+    page.wait_for_function(IDLE)
     page.wait_for_function(f"() => (({SAID})()).includes('window.hacked=5')")
     page.get_by_label("Select all that are shown").check()
     assert page.evaluate(FOUND) == [None, []]
@@ -190,7 +190,7 @@ def test_a_store_that_was_handed_over_may_say_anything(served, page):
 def test_the_page_and_the_report_of_a_run_that_says_odd_things(served, page, store, tmp_path):
     told = next(info.id for info in Store(store).runs() if info.attrs.get("status") == ALL and info.attrs["seed"] == 2)
     page.goto(served + query(run=told))
-    page.wait_for_function(ARRIVED)
+    page.wait_for_function(IDLE)
     page.wait_for_function(f"() => (({SAID})()).includes('window.hacked=6')")  # how it ended, in its own words
     assert page.evaluate(FOUND) == [None, []]
     status, text = fetched(f"{served}runs/{told}.html")
