@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import panel as pn
+from bokeh.settings import settings
 
 from stabviz.app import downloads, gallery, link, pace, runs, scores, shell
 from stabviz.app.components import Browser
@@ -202,6 +203,7 @@ def calm() -> None:
     """
     sys.setswitchinterval(0.0005)
     gc.freeze()
+    settings.perform_document_validation.set_value(False)  # looks through every model of a new page for mistakes of ours
     for name in ("bokeh.server.views.ws", "bokeh.util.tornado", "tornado.application", "asyncio", pace.__name__):
         logger = logging.getLogger(name)
         if not any(isinstance(f, _Quiet) for f in logger.filters):

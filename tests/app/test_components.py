@@ -12,6 +12,7 @@ import holoviews as hv
 import panel as pn
 import pytest
 from arrival import READY
+from bokeh.document import Document
 from playwright.sync_api import expect
 
 from stabviz.app import figures
@@ -307,3 +308,12 @@ def test_closed_pages_are_freed(page, served):
         time.sleep(1)
         gc.collect()
     assert [r() for r in refs if r() is not None] == []
+
+
+def test_no_parameter_is_taken_from_the_browser():
+    """What a page shows is Python's; a browser that writes it all the same changes its own copy."""
+    bar = RunBar(status="running")
+    model = bar.get_root(Document())
+    assert model.data.status == "running" and not any(model.data._callbacks.values())
+    model.data.status = "finished"
+    assert bar.status == "running"

@@ -57,6 +57,9 @@ class Component(pn.custom.JSComponent):
         if tag not in props.tags:
             props.tags.append(tag)
 
+    def _link_props(self, *args: Any, **options: Any) -> None:
+        """Nothing: Panel would listen to each parameter of each part, though the browser writes none, and none is taken from it."""
+
     def on(self, event: str, callback: Callable[..., None]) -> None:
         """Call `callback(**fields)` when the browser sends `event`."""
         self._listeners.setdefault(event, []).append(callback)
