@@ -15,7 +15,7 @@ from panel.io.notebook import load_notebook
 from stabviz.app import link
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import LabPage
-from stabviz.app.pace import TICK_MS
+from stabviz.app.pace import again_and_again
 from stabviz.app.theme import css
 from stabviz.lab import Lab
 from stabviz.scheduler import Scheduler, default_scheduler
@@ -91,8 +91,7 @@ def embed(
         made._loop = asyncio.get_running_loop()
     except RuntimeError:  # not in a kernel
         made._loop = None
-    page.timer = pn.state.add_periodic_callback(page.tick, period=TICK_MS, start=True)
-    page.timer.log = False
+    again_and_again(page.tick, lambda: page.pace.seconds)
     _pages[made] = page
     return made
 

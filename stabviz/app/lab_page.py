@@ -502,7 +502,6 @@ class LabPage:
             return False
         return self._touched is not None or run.frames <= self._known_frames
 
-    timer: Any = None
     tabs: Any = None
     """The `Tabs` of the page around, where there is one."""
 

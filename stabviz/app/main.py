@@ -116,7 +116,7 @@ def not_found(sentence: str, back: str = '<a href="?">All labs</a>') -> Any:
 
 
 def lab_page(found: Any, scheduler: Scheduler, own: OwnFile | None = None, words: str = "") -> Any:
-    """The page of a lab, with its timer. `words`: the link that it shows, if not that of the request."""
+    """The page of a lab, which looks for what is new. `words`: the link that it shows, if not that of the request."""
     browser = Browser()
     if own is not None and found.slug in own.labs:
         _reload_when_saved(own, browser)

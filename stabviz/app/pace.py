@@ -83,12 +83,19 @@ class Pace:
 
 
 def again_and_again(look: Callable[[], None], seconds: Callable[[], float]) -> None:
-    """Call `look` in this session, so many seconds after it last ended, until the session ends.
+    """Call `look` in this session, so many seconds after it last ended, until the session ends; in a notebook by Panel's own timer.
 
-    Panel's own timer tells at every call that it is busy, to whoever wants to know: most of what a page at rest would cost.
+    That tells at every call that it is busy, to whoever wants to know: most of what a page at rest would cost a server.
     """
     document = pn.state.curdoc
-    context: Any = document.session_context
+    context: Any = None if document is None else document.session_context
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        context = None
+    if context is None:
+        pn.state.add_periodic_callback(look, period=TICK_MS, start=True).log = False
+        return
 
     async def locked(document: Any) -> None:
         with set_curdoc(document):
@@ -100,7 +107,7 @@ def again_and_again(look: Callable[[], None], seconds: Callable[[], float]) -> N
             with _told():
                 await context.with_locked_document(locked)
 
-    task = asyncio.get_running_loop().create_task(beat())
+    task = loop.create_task(beat())
     pn.state.on_session_destroyed(lambda context: task.cancel())
 
 
