@@ -7,6 +7,7 @@ A full HoloViews update costs the event loop that all sessions share 5-17 ms. So
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -24,6 +25,7 @@ from bokeh.models import Plot
 
 from stabviz.app import figures
 from stabviz.app.drawn import Draughts, Frame, drawing, flat, plotted, until
+from stabviz.app.growing import growing
 from stabviz.app.kept import Figure
 from stabviz.app.palette import Theme, swap
 from stabviz.lab import Lab, View
@@ -204,7 +206,9 @@ class Slot:
             self._follow(self.frame)
             # Nothing else in this tick: a change of a model that the browser does not have yet would overtake it.
             place: dict[str, Any] = {"align": "center"} if self.view.square else {"sizing_mode": "stretch_both"}
-            self.box[:] = [pn.pane.Bokeh(self.plot.state, margin=0, **place)]
+            pane = pn.pane.Bokeh(self.plot.state, margin=0, **place)
+            with contextlib.nullcontext() if len(self.box) else growing(pn.state.curdoc, self.plot.state):
+                self.box[:] = [pane]
             self._fresh = True
             return True
         self._fresh = False

@@ -9,11 +9,14 @@ import xarray as xr
 from bokeh.document import Document
 from bokeh.io.doc import patch_curdoc
 from bokeh.models import ColorMapper, ColumnDataSource, Span
+from panel.io.state import set_curdoc
 
 from stabviz.app import figures
+from stabviz.app.components import Browser, ViewFrame
 from stabviz.app.drawn import AXES, Draughts, _local, data_only, flat, limits, narrow, parts
 from stabviz.app.drawn import drawn as drawn_anew
 from stabviz.app.live import Picture, Slot
+from stabviz.app.shell import page
 from stabviz.lab import View
 from tests.app.outline import outline
 
@@ -130,6 +133,28 @@ def slot():
     slot.make(first)
     assert slot.show(first, True)
     return slot, picture
+
+
+def test_a_document_knows_a_new_figure_as_it_would_after_a_look_at_all_its_models():
+    """Also what replaces a figure: that goes."""
+    views = [View(str(i), "V", lambda ds, kind=kind: ELEMENTS[kind](ds), lambda ds: "") for i, kind in enumerate(("overlay", "curve"))]
+    slots = [Slot(view) for view in views]
+    frames = [ViewFrame(slug=s.view.slug, title="A", pane=s.box) for s in slots]
+    document = page("A", browser=Browser(), views=frames, tabs=[("live", "Live")]).server_doc()
+    before = set(document.models)
+    with set_curdoc(document):
+        for slot, kind in ((slots[0], "overlay"), (slots[1], "curve"), (slots[1], "area")):
+            slot.view = View("v", "V", ELEMENTS[kind], lambda ds: "")
+            frame = Picture(slot.view).draw(0, data(3))
+            slot.make(frame)
+            assert slot.show(frame, True)
+            there, fresh = set(document.models), set(document.models._new_models)
+            named = {m for m in there if document.models.get_all_by_name(m.name or "")}
+            document.models.recompute()
+            assert there == set(document.models) > before and slot.figure.references() <= there
+            assert all(m.document is document for m in there) and there - before <= fresh
+            assert named == {m for m in there if document.models.get_all_by_name(m.name or "")}
+            assert "recompute" not in vars(document.models)
 
 
 def test_a_frame_is_assigned_without_a_drawing(slot, monkeypatch):
