@@ -31,7 +31,7 @@ def last_frame(lab: Lab, dataset: xr.Dataset, system: str) -> dict[str, tuple[in
         document.add_root(slot.box.get_root(document))
         document.on_change(changes.append)
         slot.show(last, follow=True)
-        slot.moment(float(last.places[-1]))
+        slot.moment(None if last.places is None else float(last.places[-1]))
         found[view.slug] = len(changes), sum(map(_size, changes))
     return found
 
