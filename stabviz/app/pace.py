@@ -77,8 +77,8 @@ class Pace:
         """A tick took so long: the next one comes the later the longer, and the later the more the other pages have to look at."""
         now = time.monotonic()
         self._lately[self] = now, seconds
-        all_of_them = sum(took for at, took in self._lately.values() if now - at < LATELY_SECONDS)
-        rest = max(min(4 * seconds, SLOWEST_MS / 1000), min(all_of_them / SHARE, LONGEST_SECONDS))
+        others = sum(took for page, (at, took) in self._lately.items() if page is not self and now - at < LATELY_SECONDS)
+        rest = max(min(4 * seconds, SLOWEST_MS / 1000), min(others / SHARE, LONGEST_SECONDS))
         self._rest_until = 0.0 if self.eager else now + rest - TICK_MS / 1000
 
 
