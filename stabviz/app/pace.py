@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import panel as pn
@@ -104,17 +103,10 @@ def again_and_again(look: Callable[[], None], seconds: Callable[[], float]) -> N
     async def beat() -> None:
         while not context.destroyed:
             await asyncio.sleep(seconds())
-            with _told():
+            try:
                 await context.with_locked_document(locked)
+            except Exception:  # of a look, or of a socket that was closed while it was sent: not the last look
+                logger.exception("A page could not be brought up to date.")
 
     task = loop.create_task(beat())
     pn.state.on_session_destroyed(lambda context: task.cancel())
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """One look that fails is logged, and is not the last: the socket may have been closed while it was sent."""
-    try:
-        yield
-    except Exception:
-        logger.exception("A page could not be brought up to date.")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from stabviz.app.components import Browser, Scrubber, ViewFrame
 from stabviz.app.drawn import slot_height
 from stabviz.app.live import Slot, studio
@@ -103,6 +101,8 @@ def _where(drawn: Any, shown: int, slot: Any) -> float | None:
     places = drawn.places
     if places is None:
         return None
-    if slot.figure is not None and type(slot.figure.x_scale).__name__ == "LogScale":
-        places = np.maximum(places, min((p for p in places if p > 0), default=1.0))
-    return float(places[min(shown, len(places) - 1)])
+    where = float(places[min(shown, len(places) - 1)])
+    if where <= 0 and slot.figure is not None and type(slot.figure.x_scale).__name__ == "LogScale":
+        positive = places[places > 0]
+        where = float(positive.min()) if len(positive) else 1.0
+    return where
