@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import engine
+from . import devices, engine
 from .acts import into_given, into_problem
 from .engine import CHUNKS, Carry, compiled
 from .plan import Intervention, Plan
@@ -261,7 +261,7 @@ def _in_pieces(f: Any, axes: Any, *args: Any) -> Any:
         each = iter(mine)
         return f(*jax.tree.unflatten(structure, [x if a is None else next(each) for x, a in zip(leaves, flat, strict=True)]))
 
-    return jax.lax.map(one, own, batch_size=PIECE) if jax.default_backend() == "cpu" else jax.vmap(one)(own)
+    return jax.vmap(one)(own) if devices.accelerated() else jax.lax.map(one, own, batch_size=PIECE)
 
 
 def _static(axes: Any) -> str:

@@ -22,6 +22,11 @@ FEWEST = 4096
 """Members of a population that are worth a device of their own."""
 
 
+def accelerated() -> bool:
+    """Whether JAX computes on something else than the CPU."""
+    return jax.default_backend() != "cpu"
+
+
 class Deal:
     """Who computes where: each job stays on the device that had the fewest jobs when it began. Safe from any thread."""
 

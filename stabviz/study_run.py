@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from . import memory, refining
+from . import devices, memory, refining
 from .batch import Batch, signature
 from .control import ControlError
 from .job import Job, RunError
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 5e8
 """Memory that the states and frames of one batch may take."""
-MOST_MEMBERS = 256
-MOST_STAGES = 16
-"""Batches that a group is divided into so that its coarse levels come first."""
+NARROW, WIDE = (256, 16), (4096, 4)
+"""Most cases in a batch, and batches that a group is divided into so that its coarse levels come first: where the cores of a CPU
+compute, and where accelerators do, on which a step of many cases takes as long as one of few."""
 
 
 class StudyRun(Job):
@@ -229,12 +229,13 @@ class StudyRun(Job):
         """A group as batches, coarsest level first, that fit the memory and keep all workers busy; of equal size: one program serves."""
         state = sum(x.nbytes for x in jax.tree.leaves(first.first.state)) if not first.hosted else 1
         room = min(BATCH_BYTES, memory.allowed() / (2 * self._at_once))
-        most = int(np.clip(room // max(state * 4 + first.frame_bytes, 1), 1, MOST_MEMBERS))
+        widest, stages = WIDE if self._client is None and devices.accelerated() else NARROW
+        most = int(np.clip(room // max(state * 4 + first.frame_bytes, 1), 1, widest))
         count = max(math.ceil(len(members) / most), min(self._at_once, len(members)))
         size = math.ceil(len(members) / count)
         coarse = sum(level[i] == level[members[0]] for i in members)
         if coarse < len(members):
-            size = min(size, max(int(coarse), math.ceil(len(members) / MOST_STAGES)))
+            size = min(size, max(int(coarse), math.ceil(len(members) / stages)))
         parts = [members[i : i + size] for i in range(0, len(members), size)]
         if self._client is None:
             return [BatchRun(self, part, size, each) for part in parts]
@@ -244,9 +245,9 @@ class StudyRun(Job):
 
     @functools.cached_property
     def _at_once(self) -> int:
-        """How many batches go on at a time: one a worker here, two a thread of a cluster, so that none waits for the next."""
+        """How many batches go on at a time: one a worker here, two an accelerator or a thread of a cluster, so that none waits."""
         if self._client is None:
-            return self._scheduler.workers
+            return 2 * len(jax.local_devices()) if devices.accelerated() else self._scheduler.workers
         from .remote import workers
 
         return 2 * workers(self._client)
