@@ -258,7 +258,7 @@ VIEWS = (
     View("attractor", "On the attractor", draw_attractor, say_attractor, kind="moment", systems=RACING, height=230),
     View("error", "Error growth", draw_error, say_error, systems=RACING, height=230),
     View("smape", "The paper's error", draw_smape, say_smape, systems=RACING, height=230),
-    View("benchmark", "The benchmark and small tuned models", atlas.draw_benchmark, atlas.say_benchmark, kind="moment",
+    View("benchmark", "Benchmark and small models", atlas.draw_benchmark, atlas.say_benchmark, kind="moment",
          systems=RACING, wide=True, height=400),
     View("flows", "All flows", atlas.draw_flows, atlas.say_flows, kind="moment", systems=RACING, height=260),
     View("amount", "How much data", atlas.draw_amount, atlas.say_amount, kind="moment", systems=RACING, height=260),

@@ -290,7 +290,7 @@ VIEWS = (
     ),
     View("adiabatic", "Slow pushes", draw_adiabatic, say_adiabatic, kind="moment", when=pulsed),
     View(
-        "vphi", "Coloured by azimuthal velocity", compare_views.draw_vphi, compare_views.say_vphi, kind="moment", height=300,
+        "vphi", "Azimuthal velocity", compare_views.draw_vphi, compare_views.say_vphi, kind="moment", height=300,
         when=compare_views.has_colour,
     ),
 )

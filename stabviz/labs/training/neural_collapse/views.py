@@ -143,9 +143,8 @@ def draw_traces(ds: xr.Dataset) -> Any:
     limit = limit if np.isfinite(limit) and limit > 0 else np.nan
     low, high = decades(within, between, [limit], least=1e-6 * np.nanmax(between))
     places = apart([between[-1], within[-1]], (high / low) ** 0.1)
-    end = axis.opts()["xlim"][1]
     parts = [
-        line([axis.low, end], [limit, limit], "faint", "limit", width=1.3, dash="dotted"),
+        line([axis.low, axis.end], [limit, limit], "faint", "limit", width=1.3, dash="dotted"),
         line(axis.x, within, "lost", "within", width=2.2),
         line(axis.x, between, "stable", "between", width=2.2),
         label(axis.right(), places[0], "between", "stable"),
@@ -234,7 +233,7 @@ def say_cosines(ds: xr.Dataset) -> str:
 # -- directions around a minimiser --------------------------------------------------------------------------------------
 
 KINDS = (
-    (0, "within, inside", "lost"), (1, "within, outside", "edge"), (2, "means, shape", "stable"), (3, "turned", "third"),
+    (0, "within, in", "lost"), (1, "within, out", "edge"), (2, "means", "stable"), (3, "turned", "third"),
     (4, "turned out", "fourth"),
 )  # fmt: skip
 
@@ -257,7 +256,7 @@ def draw_directions(ds: xr.Dataset) -> Any:
         parts.append(line(axis.x, fall, "faint", "theory", width=1.1, dash="dotted"))
         parts.append(line(axis.x, np.where(s > low, s, np.nan), colour, text, width=2.0))
     parts += [label(axis.right(), y, text, colour) for y, (_, text, colour) in zip(places, KINDS, strict=True)]
-    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="distance, feature", **axis.opts(0.34))
+    return hv.Overlay(parts).opts(logy=True, ylim=(low, high), ylabel="distance, feature", **axis.opts(0.42))
 
 
 def say_directions(ds: xr.Dataset) -> str:
@@ -309,20 +308,20 @@ def say_tether(ds: xr.Dataset) -> str:
 
 
 VIEWS = (
-    View("frame", "Class means, features and last layer", draw_frame, say_frame, kind="moment", systems=(*MODELS, *LEARNERS),
+    View("frame", "Means, features, last layer", draw_frame, say_frame, kind="moment", systems=(*MODELS, *LEARNERS),
          square=True, height=340),
-    View("spectrum", "How a class answers to its own given features", more.draw_spectrum, more.say_spectrum, systems=("blocks",),
+    View("spectrum", "Answers to its own features", more.draw_spectrum, more.say_spectrum, systems=("blocks",),
          wide=True, height=280),
     View("blocks", "Who answers to whom", more.draw_blocks, more.say_blocks, systems=("blocks",), height=210),
     View("measures", "Measures of collapse", draw_measures, say_measures, systems=(*MODELS, "network"), height=340),
     View("added", "Collapse by layers added", more.draw_added, say_measures, systems=("layerwise",), height=340),
     View("depth", "NC1 by depth", more.draw_depth, more.say_depth, kind="moment", systems=("network",), height=210),
-    View("scaled", "What must fall and what must rise", draw_scaled, say_scaled, systems=("flow",), height=210,
+    View("scaled", "What falls and what rises", draw_scaled, say_scaled, systems=("flow",), height=210,
          when=lambda ds: bool(ds["trace_within"].values[0] > 1e-9 * ds["trace_between"].values[0])),
     View("tether", "Tether and flow", draw_tether, say_tether, kind="moment", systems=("tether",), height=210),
-    View("directions", "Five directions around collapse", draw_directions, say_directions, systems=MODELS, height=210,
+    View("directions", "Five directions", draw_directions, say_directions, systems=MODELS, height=210,
          when=lambda ds: bool(np.isfinite(ds["deviation"].values[0]).all())),
-    View("traces", "Within and between the classes", draw_traces, say_traces, systems=(*MODELS, *LEARNERS), height=210),
+    View("traces", "Within and between classes", draw_traces, say_traces, systems=(*MODELS, *LEARNERS), height=210),
     View("errors", "Loss and errors", more.draw_errors, more.say_errors, systems=("network",), height=210),
     View("cosines", "Cosines between class means", draw_cosines, say_cosines, kind="moment", systems=(*MODELS, *LEARNERS), height=210),
     View("phase", "Within against between", draw_phase, say_phase, kind="moment", systems=MODELS, height=210),
