@@ -59,3 +59,18 @@ def test_the_coarse_cells_come_first_and_the_order_changes_nothing(store_url, mo
     assert list(found["run"].values.ravel()) == list(plain["run"].values.ravel())
     for name in ("x", "total"):
         np.testing.assert_allclose(found[name].values, plain[name].values, rtol=1e-5, atol=1e-6)
+
+
+def test_on_an_accelerator_few_wide_batches_give_the_same(monkeypatch):
+    study = Study(axes={"rate": np.linspace(0.1, 0.9, 24).tolist(), "drift": np.linspace(0.0, 0.3, 24).tolist()}, steps=20, frames=2)
+    found = {}
+    for wide in (False, True):
+        monkeypatch.setattr("stabviz.devices.accelerated", lambda wide=wide: wide)
+        scheduler = Scheduler(None, workers=8)
+        job = scheduler.submit_study(study, Noisy())
+        assert job.wait().status == "finished" and not job.notice
+        found[wide] = (len(job._batches), job._at_once, job.dataset)
+        scheduler.close()
+    assert [found[wide][:2] for wide in (False, True)] == [(16, 8), (4, 2)]
+    for name in ("x", "total"):
+        np.testing.assert_allclose(found[True][2][name].values, found[False][2][name].values, rtol=1e-5, atol=1e-6)
