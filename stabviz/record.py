@@ -154,6 +154,8 @@ class Record:
     def __init__(self, whole: xr.Dataset, grows: tuple[str, ...]):
         self.template = whole
         self.grows = grows
+        self.whole_names = frozenset(str(n) for n, v in whole.coords.items() if v.attrs.get("role") != "time")
+        """Variables that are complete from the start although their first dim grows: coordinates known from the plan."""
         self.rows = dict.fromkeys(grows, 0)
         self._lock = threading.Lock()
         self._attrs = dict(whole.attrs)
@@ -162,11 +164,6 @@ class Record:
             grown = bool(v.dims) and v.dims[0] in grows and name not in self.whole_names
             late = not v.dims or not grown
             self._data[name] = np.array(v.values) if late else np.empty(v.shape, v.dtype)
-
-    @property
-    def whole_names(self) -> set[str]:
-        """Variables that are complete from the start although their first dim grows: coordinates known from the plan."""
-        return {str(n) for n in self.template.coords if self.template[n].attrs.get("role") != "time"}
 
     def append(
         self, rows: Mapping[str, Mapping[str, np.ndarray]], once: Mapping[str, Any] | None = None, attrs: Mapping[str, Any] | None = None
@@ -188,7 +185,7 @@ class Record:
     def take(self, dataset: xr.Dataset, once: Iterable[str] = ()) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
         """Add all rows of another Dataset of the same layout, and its end values named in `once`; returns what was added."""
         rows = {
-            dim: {str(n): dataset[n].values for n, v in dataset.variables.items() if v.dims[:1] == (dim,) and n not in self.whole_names}
+            dim: {str(n): v.values for n, v in dataset.variables.items() if v.dims[:1] == (dim,) and n not in self.whole_names}
             for dim in self.grows
         }
         ends = {name: dataset[name].values for name in once}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -187,7 +188,7 @@ class Simulation:
         self.seen_at_start = {name for method, watch in watched.items() if watch.at == "start" for name in shapes[method]}
         whole = record.template(plan, seen, shapes, given, self.bits)
         grows = ("step", *(w.dim for w in watched.values() if w.dim is not None))
-        self.frame_bytes = sum(whole[n].dtype.itemsize * whole[n][0].size for n in seen)
+        self.frame_bytes = sum(v.dtype.itemsize * v.size // len(v) for v in (whole.variables[n] for n in seen))
         self.record_bytes = sum(v.size * v.dtype.itemsize for v in whole.variables.values())
         return whole, grows, watched
 
@@ -230,9 +231,9 @@ class Simulation:
             )
             self.carry = jax.tree.unflatten(structure, leaves)
         self.k, self.frame, self.applied = checkpoint.k, checkpoint.frame, checkpoint.applied
-        for i in self.plan.interventions[: self.applied]:
-            if i.kind == "set":
-                self._turn(i)
+        turned = [i.values for i in self.plan.interventions[: self.applied] if i.kind == "set"]
+        if turned:
+            self._turn(dict(ChainMap(*reversed(turned))))
         self.done = Place(self.carry, self.k, self.frame, self.applied)
 
     def checkpoint(self) -> Checkpoint:
@@ -408,18 +409,18 @@ class Simulation:
             if due.step != self.k or not recorded:
                 return
             if due.kind == "set":
-                self._turn(due)
+                self._turn(due.values)
             else:
                 same = [i for i in self.plan.interventions[: self.applied] if i.step == due.step]
                 self._kick(due, len(same))
             self.applied += 1
 
-    def _turn(self, intervention: Intervention) -> None:
+    def _turn(self, values: Mapping[str, Any]) -> None:
         """Turn controls; the problem is made anew where they act on it at once."""
-        self.exact = with_controls(self.exact, **intervention.values)
+        self.exact = with_controls(self.exact, **values)
         self.system = self._cast(self.exact)
         entering = into_problem(self.plan.system, self.needed) if not self.hosted else set()
-        if set(intervention.values) & entering:
+        if set(values) & entering:
             self.base = self._problem(self.exact)
             self.problem = self._with_references(self.base)
 
