@@ -222,12 +222,12 @@ class Batch(Simulation):
         picked = [np.asarray(x) if a is None else np.asarray(x[i]) for x, a in zip(jax.tree.leaves(problem), axes, strict=True)]
         return jax.tree.unflatten(structure, picked)
 
-    def _turn(self, intervention: Intervention) -> None:
+    def _turn(self, values: Mapping[str, Any]) -> None:
         nth = self.applied
         for i, plan in enumerate(self.plans):
             self.exact_each[i] = with_controls(self.exact_each[i], **plan.interventions[nth].values)
         self.system, self._axes = _stack([engine.cast(s, self.bits) for s in self.exact_each])
-        if set(intervention.values) & into_problem(self.plan.system, self.needed):
+        if set(values) & into_problem(self.plan.system, self.needed):
             bases = [Simulation(p, n)._problem(s) for p, n, s in zip(self.plans, self.each_needed, self.exact_each, strict=True)]
             self.base, self._base_axes = _stack(bases)
             self.problem = self._with_references(self.base)
