@@ -185,7 +185,7 @@ def test(arguments):
     provide_browser()
     # Two files of tests at a time, unless the caller says how (or measures speed, which wants the machine alone).
     own = any(option.startswith(("-n", "--dist", "-p", "--benchmark", "--pdb")) or "benchmark" in option for option in arguments)
-    together = [] if own else ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--benchmark-disable"]
+    together = [] if own else ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--benchmark-disable"]
     return [venv_python(), "-m", "pytest", *together, *arguments]
 
 
