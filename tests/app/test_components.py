@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 
 from stabviz.app import figures
 from stabviz.app.components import Browser, Claims, Controls, RunBar, Scrubber, TryThis, ViewFrame, card, kick_row
+from stabviz.app.main import _wait_for
 from stabviz.app.palette import DARK, LIGHT
 from stabviz.app.shell import page as shell_page
 from stabviz.control import Control
@@ -85,6 +86,7 @@ def served():
         port = s.getsockname()[1]
     short = {"unused_session_lifetime_milliseconds": 3000, "check_unused_sessions_milliseconds": 500}
     server = pn.serve({"/": app}, port=port, address="127.0.0.1", threaded=True, show=False, websocket_origin=f"127.0.0.1:{port}", **short)
+    _wait_for(port, "127.0.0.1")
     yield f"http://127.0.0.1:{port}/", pages
     server.stop()
     logging.disable(logging.NOTSET)
