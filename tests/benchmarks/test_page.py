@@ -156,7 +156,7 @@ def test_a_control_is_turned(benchmark, server, page):
                 times.append(took)
             page.wait_for_timeout(500)
     benchmark.pedantic(lambda: None, rounds=1)
-    limit = "browser, drawing, loop and simulation share the cores; the browser draws five pictures in 100 to 600 ms"
+    limit = "browser, drawing, loop and simulation share the cores and wait for each other"
     note(benchmark, "control turned → first new frame drawn, p50", times, "ms", limit=limit)
     note(benchmark, "control turned → first new frame drawn, p95", times, "ms", aim="< 150 ms", of="p95", limit=limit)
 
