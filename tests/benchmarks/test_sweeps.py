@@ -25,7 +25,7 @@ SINGLES = 20
 SMALL = {"samples": 20, "features": 30}
 SHOWN = {"keep": ("loss",), "asked": None}
 """What the Sweep tab records for a map of the loss; the dear observables of each point are left out."""
-LIMIT = "cores: a step goes 16 times through 1,000 numbers a point"
+LIMIT = "cores: XLA goes through the weights of each point many times a step"
 
 SAME, PAGE = "runs that record the same", "runs as the page makes them"
 
@@ -62,4 +62,4 @@ def test_a_sweep_in_single_runs(benchmark, tmp_path, controls, steps, single):
     singles, cpu = found["ratio"] * some, found["cpu_ratio"] * some
     benchmark.extra_info.update({"singles": round(singles, 1), "singles_cpu": round(cpu, 1)})
     print(f"a sweep of 1,024 points costs {singles:.0f} {single} by the clock, {cpu:.0f} in CPU time; a loop costs 1,024")
-    assert singles < 1024 / 2
+    assert singles < (SINGLES if single == PAGE else 1024 / 2)
