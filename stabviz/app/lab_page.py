@@ -18,7 +18,7 @@ from stabviz.app.live import studio, warm_up
 from stabviz.app.pace import EAGER_SECONDS, Pace
 from stabviz.app.quiz import Quiz
 from stabviz.app.sharing import Sharing
-from stabviz.app.stage import Stage
+from stabviz.app.stage import PRESS, Stage
 from stabviz.app.sweeping import Sweeper
 from stabviz.control import ControlError
 from stabviz.job import RunError
@@ -50,7 +50,7 @@ class LabPage:
         self.notice = Words(visible=False)
         self.bar = RunBar()
         self.scrubber = Scrubber()
-        self.stage = Stage(lab, self.browser, self.scrubber)
+        self.stage = Stage(lab, self.state.system, self.browser, self.scrubber)
         still = scheduler.limits.read_only
         self.state.live = self.state.live and not still
         self.controls = sheet.make(lab, self.state)
@@ -412,7 +412,7 @@ class LabPage:
         self._show_bar()
 
     def _clear_stage(self) -> None:
-        self.stage.nothing("Not in the store." if self.scheduler.limits.read_only else "Press Run.")
+        self.stage.nothing("Not in the store." if self.scheduler.limits.read_only else PRESS)
 
     def _attach(self, run: Run) -> None:
         if run is self.run:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import panel as pn
 from bokeh.settings import settings
 
-from stabviz.app import downloads, gallery, link, pace, runs, scores, shell
+from stabviz.app import downloads, early, gallery, link, pace, runs, scores, shell
 from stabviz.app.components import Browser
 from stabviz.app.lab_page import LabPage
 from stabviz.app.pace import again_and_again
@@ -158,6 +158,7 @@ def serve(port: int, address: str, show: bool, store: Any, of: Any = None, limit
         options["websocket_origin"] = [*([given] if isinstance(given, str) else given), *limits.hosts, *own_names]
     options["extra_patterns"] = [*options.get("extra_patterns", []), *downloads.patterns(scheduler)]
     calm()
+    early.install()
     server = pn.serve({"/": lambda: build(scheduler, own)}, port=port, address=address, show=show, title="stabviz", **options)
     if options.get("threaded"):
         _wait_for(port, address)
@@ -195,14 +196,16 @@ class _Quiet(logging.Filter):
 
 @functools.cache
 def calm() -> None:
-    """Settings of a process that serves: threads take turns quickly, and closed pages are nothing to log.
+    """Settings of a process that serves: threads take turns quickly, garbage is looked for rarely, closed pages are nothing to log.
 
     A worker gives the interpreter lock away at every file and every program that it waits for, and at Python's 5 ms a turn it
-    would wait for the drawing thread most of the time. When a session has ended Panel collects garbage, which stops all threads: what
-    was there before the first session (libraries, for the most part) is looked through no more.
+    would wait for the drawing thread most of the time. Looking for garbage stops all threads, for a third of a second when it goes
+    through everything, which by default it does once in some five pages made: what was there before the first session (libraries, for the
+    most part) is looked through no more, and the rest a tenth as often. Panel looks whenever a session has ended.
     """
     sys.setswitchinterval(0.0005)
     gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
     settings.perform_document_validation.set_value(False)  # looks through every model of a new page for mistakes of ours
     for name in ("bokeh.server.views.ws", "bokeh.util.tornado", "tornado.application", "asyncio", pace.__name__):
         logger = logging.getLogger(name)

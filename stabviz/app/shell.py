@@ -20,6 +20,7 @@ from panel.template import base
 
 from stabviz.app import figures, theme
 from stabviz.app.components import Browser, Tabs
+from stabviz.app.early import OWN
 from stabviz.app.palette import Theme
 
 NAV = (("labs", "Labs", "?"), ("runs", "Runs", "?page=runs"), ("scoreboard", "Scoreboard", "?page=scoreboard"))
@@ -84,7 +85,9 @@ def page(
         "description": description,
         "css": theme.css(),
         "font_css": theme.font_css(),
-        "script": theme.read("shell.js") + script,
+        "script": theme.read("shell.js"),
+        "own": OWN,
+        "own_script": script,
         "logo": theme.logo(),
         "favicon": theme.favicon(),
         "nav": [{"title": text, "href": href, "here": name == here} for name, text, href in NAV],
@@ -99,8 +102,6 @@ def page(
     }
     template = Shell(_shell())
     template.add_variable("sv", context)
-    template.add_variable("app_favicon", "")
-    template.add_variable("apple_icon", "")
     template.add_variable("html_attrs", f'data-theme="{chosen}" data-layout="{escape(layout)}"')
     for name, objects in {**areas, "share": list(share), **{f"pane-{name}": objects for name, objects in parts.items()}}.items():
         for i, obj in enumerate(objects):
@@ -113,8 +114,7 @@ def page(
         browser.on("theme", _change_theme)
         template.add_panel("hidden_0", browser, tags=["hidden"])
     template.sv_tabs = bar  # type: ignore[attr-defined]
-    if pn.state.curdoc is not None:
-        pn.state.curdoc.title = window_title or (f"{title} - stabviz" if title else "stabviz")
+    template.window_title = window_title or (f"{title} - stabviz" if title else "stabviz")
     return template
 
 
@@ -127,11 +127,15 @@ def _shell() -> Any:
 class Shell(pn.Template):
     """Panel's template without what it does again for each part: of a page of thirty that was more than half."""
 
+    window_title = "stabviz"
+    """What the browser's tab says; Panel would give all pages of a server one title."""
+
     def __repr__(self) -> str:
         return "Shell"  # Panel writes all parts out again whenever one is added
 
     def _init_doc(self, doc: Any = None, *args: Any, **options: Any) -> Any:
         document = doc or pn.state.curdoc
+        options["title"] = self.window_title
         if document is None:
             return super()._init_doc(doc, *args, **options)
         with document.models.freeze(), _configured(self.design):  # else the document counts all its models anew for each part

@@ -28,7 +28,7 @@ class Parts:
         self._lab = page.lab
         self.theory = Words()
         self.reproduce = Words()
-        self.summary = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
+        self.summary = Words()
         self.download = pn.widgets.FileDownload(
             callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", margin=0, width=180
         )

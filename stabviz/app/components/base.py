@@ -33,11 +33,13 @@ class Component(pn.custom.JSComponent):
     seen = param.Integer(0, doc="Counter of the last message that Python has dealt with.")
 
     _esm = "export function render() {}"
+    _bundle_path = None  # else Panel looks through the folders of all packages around for a bundle, for each component
     reserve: int = 0
 
     def __init__(self, **params: Any):
         params.setdefault("sizing_mode", "stretch_width")
         params.setdefault("margin", 0)
+        param.parameterized.no_instance_params(type(self))  # nothing sets them for one alone, and their copies are a sixth of a page's price
         super().__init__(**params)
         self._listeners: dict[str, list[Callable[..., None]]] = {}
 
