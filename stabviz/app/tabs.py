@@ -19,6 +19,14 @@ from stabviz.store import write_netcdf
 if TYPE_CHECKING:
     from stabviz.app.lab_page import LabPage
 
+LIKE_OURS = """
+.bk-btn.bk-btn-default, .bk-btn.bk-btn-default a { color: var(--ink) !important; background: var(--sheet) !important; }
+.bk-btn.bk-btn-default { height: 34px; padding: 0 13px !important; border: 1px solid var(--line) !important; border-radius: 6px; box-shadow: none !important; }
+.bk-btn.bk-btn-default a { padding: 0 !important; font: 550 14px/32px Inter, system-ui, "DejaVu Sans", sans-serif; }
+.bk-btn.bk-btn-default:hover { border-color: var(--faint) !important; }
+"""
+"""Panel's button in the colours and the type of `.btn`."""
+
 
 class Parts:
     """The contents of the tabs."""
@@ -30,7 +38,7 @@ class Parts:
         self.reproduce = Words()
         self.summary = Words()
         self.download = pn.widgets.FileDownload(
-            callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", margin=0, width=180
+            callback=self._file, filename=f"{self._lab.slug}.nc", label="Download netCDF", margin=0, stylesheets=[LIKE_OURS]
         )
         self.report = Reporter(page)
         self._known: tuple[str, bool, bool] | None = None
