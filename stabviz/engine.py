@@ -25,7 +25,7 @@ from .system import HostSystem, Observable, System
 
 CAPACITY = 64
 """Frames that one compiled call can hold."""
-CAPACITY_BYTES = 32e6
+CAPACITY_BYTES = 4e6
 CHUNKS = 4
 """States that are there at a time: the first one, the last collected one, that of the chunk that is taken and of the one ahead."""
 DRAWN_STEPS = 64
@@ -216,16 +216,17 @@ def advance(
             state, aux = jax.tree.map(lambda new, old: _where(live, new, old), (state, aux), (carry.state, carry.aux))
         carry = Carry(state, aux, carry.since + jnp.where(live, counts[i], 0), carry.ended)
 
-        def frame(c: Carry) -> tuple[dict[str, Any], Carry]:
+        def frame(c: Carry) -> tuple[dict[str, Any], tuple[Any, ...]]:
             ended = _ended(system, problem, c)
             row = look(system, problem, c, keep) | ({ENDED: ended} if batched else {})
-            return row, Carry(c.state, aux_start(system, aux_shapes), jnp.zeros_like(c.since), ended)
+            return row, (aux_start(system, aux_shapes), jnp.zeros_like(c.since), ended)
 
-        def nothing(c: Carry) -> tuple[dict[str, Any], Carry]:
-            return {name: jnp.zeros(x.shape, x.dtype) for name, x in shapes.items()}, c
+        def nothing(c: Carry) -> tuple[dict[str, Any], tuple[Any, ...]]:
+            return {name: jnp.zeros(x.shape, x.dtype) for name, x in shapes.items()}, tuple(c[1:])
 
         record = seen[i] if batched else seen[i] & live
-        row, carry = jax.lax.cond(record, frame, nothing, carry)
+        row, rest = jax.lax.cond(record, frame, nothing, carry)
+        carry = Carry(state, *rest)  # the state goes round the branches: it would be copied at every frame
         buffers = {name: jax.lax.dynamic_update_index_in_dim(b, row[name].astype(b.dtype), slot, 0) for name, b in buffers.items()}
         return carry, k + counts[i], buffers, slot + record.astype(jnp.int32)
 

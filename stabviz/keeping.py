@@ -14,7 +14,7 @@ from .record import Record
 from .simulation import Checkpoint, Simulation
 from .store import Store, StoreError
 
-COMMIT_SHARE = 8
+COMMIT_SHARE = 20
 """At most one part in so many of a run's time goes into committing it (a chunk's commit may then carry the frames of several)."""
 LOADED_BYTES = 500e6
 """A finished run up to this size is read into memory when it is opened."""

@@ -42,6 +42,7 @@ class LabPage:
         self._touched: tuple[Run, Run | None] | None = None
         self._version = -1
         self._wanted: float | None = None
+        self._expected: Any = None
         self.pace = Pace(self.tick)
         self._known_frames = -1
         self._stale = False
@@ -403,11 +404,9 @@ class LabPage:
 
     def _show_empty(self) -> None:
         plan = self.plan()
-        if plan is not None:
-            self.scheduler.warm(plan)
-            warm_up()
-            if not self.scheduler.limits.read_only:
-                self._foretell(plan)
+        self._expected = plan
+        if plan is not None and not self.scheduler.limits.read_only:
+            self._foretell(plan)
         self._clear_stage()
         self._show_bar()
 
@@ -419,7 +418,7 @@ class LabPage:
             return
         self._detach()
         self.run, self._watch = run, self.visitor.watch(run)
-        self._version, self._stale = -1, False
+        self._version, self._stale, self._expected = -1, False, None
         self.stage.waiting()
         self.scrubber.param.update(at=[int(k) for k in run.plan.schedule.at], n=0, frame=0, marks=[])
         self._show_marks()
@@ -465,6 +464,7 @@ class LabPage:
         if not self.browser.seen or self.pace.resting:
             return
         start = time.perf_counter()
+        self._warm()
         if self._wanted is not None and time.monotonic() - self._wanted >= LIVE_SECONDS:
             self._submit(False)
         run = self.run
@@ -495,6 +495,13 @@ class LabPage:
             if cards != self.claims.cards:
                 self.claims.cards = cards
         self.pace.looked(time.perf_counter() - start)
+
+    def _warm(self) -> None:
+        """Compile what Run will probably want, once the page is there: before that it would only hold the page up."""
+        plan, self._expected = self._expected, None
+        if plan is not None:
+            self.scheduler.warm(plan)
+            warm_up()
 
     def _awaits(self, run: Run) -> bool:
         """Whether the first frame after a touch is on its way: pictures of what was before it would only hold it up."""

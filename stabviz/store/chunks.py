@@ -1,5 +1,6 @@
 """Arrays as chunk files: what the writer encodes itself, since Zarr would read, decode and merge each chunk anew at every append."""
 
+import functools
 import json
 import math
 from typing import Any
@@ -101,22 +102,30 @@ class Stored:
 
 def new_array(name: str, array: np.ndarray, dims: tuple[str, ...], attrs: dict[str, Any], fill: Any, grows: bool) -> Stored:
     """Metadata for an array like this one, made by Zarr."""
+    fills = np.asarray(fill, array.dtype).tobytes()  # NaN is not like itself, its bytes are
+    return Stored(name, json.loads(_metadata(name, array.shape, array.dtype.str, dims, json.dumps(attrs), fills, grows)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _metadata(name: str, shape: tuple[int, ...], dtype: str, dims: tuple[str, ...], attrs: str, fills: bytes, grows: bool) -> str:
+    """As JSON. Zarr takes a millisecond for each array, and the runs of a lab have the same ones."""
     files: dict[str, Any] = {}
-    text = array.dtype.kind == "U"
+    kind = np.dtype(dtype)
+    fill, text = np.frombuffer(fills, kind)[0], kind.kind == "U"
     zarr.create_array(
-        MemoryStore(files), name=name, shape=array.shape, dtype="u4" if text else array.dtype, dimension_names=dims, zarr_format=3,
-        fill_value=0 if text else fill, chunks=chunk_shape(array.shape, array.dtype.itemsize, ROW_CHUNK if grows else WHOLE_CHUNK),
+        MemoryStore(files), name=name, shape=shape, dtype="u4" if text else kind, dimension_names=dims, zarr_format=3,
+        fill_value=0 if text else fill, chunks=chunk_shape(shape, kind.itemsize, ROW_CHUNK if grows else WHOLE_CHUNK),
         compressors=ZstdCodec(level=1) if text else BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"),
-        chunk_key_encoding={"name": "default", "separator": "."}, attributes=attrs,
+        chunk_key_encoding={"name": "default", "separator": "."}, attributes=json.loads(attrs),
     )  # fmt: skip
     about = json.loads(files[f"{name}/zarr.json"].to_bytes())
     if text:
         # texts of fixed length are not in the Zarr 3 standard yet: Zarr reads them, but warns whenever it writes their metadata
         about |= {
-            "data_type": {"name": "fixed_length_utf32", "configuration": {"length_bytes": array.dtype.itemsize}},
+            "data_type": {"name": "fixed_length_utf32", "configuration": {"length_bytes": kind.itemsize}},
             "fill_value": str(fill),
         }
-    return Stored(name, about)
+    return json.dumps(about)
 
 
 def _dtype(data_type: str | dict[str, Any]) -> np.dtype:

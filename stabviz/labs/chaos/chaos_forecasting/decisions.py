@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from stabviz.lab import Verdict
 
@@ -72,6 +71,8 @@ def rank(a: Any, b: Any) -> float:
     ok = np.isfinite(a) & np.isfinite(b)
     if ok.sum() < 2 or np.ptp(a[ok]) == 0 or np.ptp(b[ok]) == 0:
         return float("nan")
+    from scipy import stats  # takes half a second to import: not before somebody asks
+
     return float(stats.spearmanr(a[ok], b[ok]).statistic)
 
 
