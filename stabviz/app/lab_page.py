@@ -43,6 +43,7 @@ class LabPage:
         self._version = -1
         self._wanted: float | None = None
         self._expected: Any = None
+        self._untold = False
         self.pace = Pace(self.tick)
         self._known_frames = -1
         self._stale = False
@@ -319,7 +320,7 @@ class LabPage:
         assert run is not None
         self._touched = run, run.successor
         self.pace.hasten()
-        studio.hurry(run.id, EAGER_SECONDS)
+        studio.hurry(run.id, EAGER_SECONDS, self.pace.wake)
         try:
             child = do(run)
             if child is not None:
@@ -435,7 +436,6 @@ class LabPage:
 
     def _follow_to(self, child: Run) -> None:
         """A touched run's child has taken over: the page goes with it, and the link too."""
-        follow, frame, n = self.scrubber.follow, self.scrubber.frame, self.scrubber.n
         if self.run is not None:
             studio.drop(self.run.id)
         self._known_frames = child.inherited
@@ -445,9 +445,18 @@ class LabPage:
         self.run, self._version, self._touched = child, -1, None
         self.state.touches = child.plan.interventions
         self.state.more = child.plan.schedule.segments[1:]
-        self.scrubber.param.update(at=[int(k) for k in child.plan.schedule.at], n=max(n, child.frames), frame=frame, follow=follow)
-        self._show_marks()
-        self._address()
+        self._untold = True
+        if not self.pace.eager:  # else once its first frame is there
+            self._tell_touches()
+
+    def _tell_touches(self) -> None:
+        """Say what was done to the run: marks at the scrubber, the link."""
+        run, self._untold = self.run, False
+        if run is not None:
+            s, at = self.scrubber, [int(k) for k in run.plan.schedule.at]
+            s.param.update(at=at, n=max(s.n, run.frames), frame=s.frame, follow=s.follow)
+            self._show_marks()
+            self._address()
 
     def _show_marks(self) -> None:
         if self.run is not None:
@@ -467,11 +476,37 @@ class LabPage:
         self._warm()
         if self._wanted is not None and time.monotonic() - self._wanted >= LIVE_SECONDS:
             self._submit(False)
+        if (heir := self._heir()) is not None:
+            self._follow_to(heir)
+        if self.pace.eager:
+            self._answer()
+        else:
+            self._look()
+        self.pace.looked(time.perf_counter() - start)
+
+    def _answer(self) -> None:
+        """Somebody waits for the first frame after a touch: that, and nothing else; pictures of what was before it would only hold it up."""
+        run = self.run
+        still = run is None or run.ended or run.status == "paused"
+        if self._touched is None and (still or self.scrubber.freeze or not self.browser.awake):
+            self.pace.answered()  # no frame will come, or none is wanted
+            self._look()
+        elif self._touched is None and run is not None and run.frames > self._known_frames:
+            self.scrubber.n = run.frames
+            self._show(run, one=True)
+
+    def _show(self, run: Run, one: bool) -> None:
+        with unlocked():  # one message, sent at once
+            if self.stage.show(run, one):
+                self.browser.mark()
+                self.pace.answered()
+
+    def _look(self) -> None:
+        """Show all that is new."""
         run = self.run
         if run is not None:
-            if (heir := self._heir()) is not None:
-                self._follow_to(heir)
-                run = heir
+            if self._untold:
+                self._tell_touches()
             version = run.version
             if version != self._version:
                 self._version = version
@@ -480,21 +515,14 @@ class LabPage:
                     self.scrubber.n = run.frames
                 self._acts()
                 self.parts.arrived()
-            eager = self.pace.eager
-            may = eager and not self._awaits(run) or not eager and not self.browser.drawing
-            if may and not self.scrubber.freeze and self.browser.awake:
-                with unlocked():  # one message, sent at once
-                    if self.stage.show(run, one=eager):
-                        self.browser.mark()
-                        self.pace.answered()
+            if not self.browser.drawing and not self.scrubber.freeze and self.browser.awake:
+                self._show(run, one=False)
             self.quiz.answer()
         self.sweeper.tick()
         self.bench.tick()
-        if not self.pace.eager:
-            cards = self.evidence.cards(run)
-            if cards != self.claims.cards:
-                self.claims.cards = cards
-        self.pace.looked(time.perf_counter() - start)
+        cards = self.evidence.cards(run)
+        if cards != self.claims.cards:
+            self.claims.cards = cards
 
     def _warm(self) -> None:
         """Compile what Run will probably want, once the page is there: before that it would only hold the page up."""
@@ -502,12 +530,6 @@ class LabPage:
         if plan is not None:
             self.scheduler.warm(plan)
             warm_up()
-
-    def _awaits(self, run: Run) -> bool:
-        """Whether the first frame after a touch is on its way: pictures of what was before it would only hold it up."""
-        if not self.pace.eager or run.ended or run.status == "paused":
-            return False
-        return self._touched is not None or run.frames <= self._known_frames
 
     tabs: Any = None
     """The `Tabs` of the page around, where there is one."""

@@ -78,6 +78,7 @@ class Studio:
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
         self._hurry_until = 0.0
+        self._wake: weakref.WeakMethod[Callable[[], None]] | None = None
 
     def picture(self, run: Any, view: View) -> Picture:
         """The picture of a view of a run."""
@@ -117,6 +118,8 @@ class Studio:
             picture.error = f"This view could not be drawn ({type(error).__name__}: {str(error)[:120]})."
         if time.monotonic() > self._hurry_until:
             time.sleep(min(DRAWING_REST * (time.perf_counter() - start), 0.1))
+        elif self._wake is not None and (wake := self._wake()) is not None:
+            wake()
 
     def ask(self, key: Any, job: Callable[[], None], first: bool = False) -> None:
         """Do `job` soon, in the studio's thread, or before all others; a later wish with the same key takes its place."""
@@ -129,9 +132,13 @@ class Studio:
                 self._thread.start()
             self._change.notify()
 
-    def hurry(self, run_id: str, seconds: float) -> None:
-        """A run has been touched: its pictures are not wanted any more, and those of the run that takes over without rests."""
+    def hurry(self, run_id: str, seconds: float, wake: Callable[[], None] | None = None) -> None:
+        """A run has been touched: its pictures are not wanted any more, and those of the run that takes over without rests.
+
+        `wake`: a method that is called, in the studio's thread, when one of them is drawn.
+        """
         self.drop(run_id)
+        self._wake = None if wake is None else weakref.WeakMethod(wake)
         self._hurry_until = time.monotonic() + seconds
 
     def drop(self, run_id: str) -> None:

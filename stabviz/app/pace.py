@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 TICK_MS = 80
 SLOWEST_MS = 400
-EAGER_SECONDS, EAGER_MS = 1.5, 12
+EAGER_SECONDS, EAGER_MS = 1.5, 5
 """After a touch somebody waits for its first frame: for so long at most the page looks for nothing else, and so often."""
 SHARE = 0.4
 """Share of the loop's time that all pages together may look for; the rest is for those who come, and for what they do."""
@@ -34,6 +34,7 @@ class Pace:
         self._tick = tick
         self._rest_until = self._eager_until = 0.0
         self._asked = False
+        self._document: weakref.ref[Any] | None = None
 
     @property
     def eager(self) -> bool:
@@ -70,7 +71,15 @@ class Pace:
             self._tick()
             self.look_soon()
 
+        self._document = weakref.ref(document)
         document.add_timeout_callback(again, EAGER_MS)
+
+    def wake(self) -> None:
+        """Look as soon as the loop can, if somebody still waits. From any thread."""
+        document = None if self._document is None else self._document()
+        context: Any = None if document is None else document.session_context
+        if document is not None and context is not None and not context.destroyed and self.eager:
+            document.add_next_tick_callback(self._tick)
 
     def looked(self, seconds: float) -> None:
         """A tick took so long: the next one comes the later the longer, and the later the more the other pages have to look at."""
