@@ -485,7 +485,7 @@ class LabPage:
         self.pace.looked(time.perf_counter() - start)
 
     def _answer(self) -> None:
-        """Somebody waits for the first frame after a touch: that, and nothing else; pictures of what was before it would only hold it up."""
+        """Somebody waits for the first frame after a touch: that and nothing else, since what was before would hold it up."""
         run = self.run
         still = run is None or run.ended or run.status == "paused"
         if self._touched is None and (still or self.scrubber.freeze or not self.browser.awake):

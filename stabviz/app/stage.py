@@ -10,7 +10,6 @@ from stabviz.app.live import Slot, studio
 from stabviz.lab import Lab, View
 from stabviz.run import Run
 
-
 PRESS = "Press Run."
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LIKE_OURS = """
 .bk-btn.bk-btn-default, .bk-btn.bk-btn-default a { color: var(--ink) !important; background: var(--sheet) !important; }
-.bk-btn.bk-btn-default { height: 34px; padding: 0 13px !important; border: 1px solid var(--line) !important; border-radius: 6px; box-shadow: none !important; }
+.bk-btn.bk-btn-default { height: 34px; padding: 0 13px !important; border-radius: 6px; }
+.bk-btn.bk-btn-default { border: 1px solid var(--line) !important; box-shadow: none !important; }
 .bk-btn.bk-btn-default a { padding: 0 !important; font: 550 14px/32px Inter, system-ui, "DejaVu Sans", sans-serif; }
 .bk-btn.bk-btn-default:hover { border-color: var(--faint) !important; }
 """

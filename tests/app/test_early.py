@@ -54,7 +54,10 @@ def test_the_head_comes_while_the_page_is_being_made_and_the_page_is_the_same(se
     assert first.index("<script") < first.index(early.OWN) < first.index("<title>SGD")
 
 
-@pytest.mark.parametrize("query", ["?page=runs", "?page=scoreboard", "", "?lab=phase_spiral", "?lab=none", "?lab=sgd_stability&layout=compact"])
+QUERIES = ("?page=runs", "?page=scoreboard", "", "?lab=phase_spiral", "?lab=none", "?lab=sgd_stability&layout=compact")
+
+
+@pytest.mark.parametrize("query", QUERIES)
 def test_every_page_is_whole_again_and_again(served, query):
     url, _ = served
     pages = [fetched(url + query) for _ in range(3)]

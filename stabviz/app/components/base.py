@@ -39,7 +39,7 @@ class Component(pn.custom.JSComponent):
     def __init__(self, **params: Any):
         params.setdefault("sizing_mode", "stretch_width")
         params.setdefault("margin", 0)
-        param.parameterized.no_instance_params(type(self))  # nothing sets them for one alone, and their copies are a sixth of a page's price
+        param.parameterized.no_instance_params(type(self))  # none is set for one alone, and copies are a sixth of a page's price
         super().__init__(**params)
         self._listeners: dict[str, list[Callable[..., None]]] = {}
 
