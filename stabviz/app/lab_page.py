@@ -478,10 +478,11 @@ class LabPage:
             self._submit(False)
         if (heir := self._heir()) is not None:
             self._follow_to(heir)
-        if self.pace.eager:
-            self._answer()
-        else:
-            self._look()
+        with unlocked():  # one message, sent at once
+            if self.pace.eager:
+                self._answer()
+            else:
+                self._look()
         self.pace.looked(time.perf_counter() - start)
 
     def _answer(self) -> None:
@@ -496,10 +497,9 @@ class LabPage:
             self._show(run, one=True)
 
     def _show(self, run: Run, one: bool) -> None:
-        with unlocked():  # one message, sent at once
-            if self.stage.show(run, one):
-                self.browser.mark()
-                self.pace.answered()
+        if self.stage.show(run, one):
+            self.browser.mark()
+            self.pace.answered()
 
     def _look(self) -> None:
         """Show all that is new."""
