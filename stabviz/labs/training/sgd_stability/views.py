@@ -37,7 +37,7 @@ def _since(ds: xr.Dataset, below: np.ndarray) -> int | None:
 def draw_trace(ds: xr.Dataset) -> Any:
     """tr H over its floor and under 2/eta; for GD the largest eigenvalue, which is what 2/eta holds down there."""
     ds = drawn(ds)
-    x, right = steps(ds), right_of(ds, 0.01)
+    x, right = steps(ds), right_of(ds, 0.03)
     floor, trace, bound = (positive(ds[name]) for name in ("trace_floor", "trace", "bound"))
     shown = [trace, bound] + ([positive(ds["sharpness"])] if _full(ds) else [])
     low = span(*shown, *([] if _full(ds) else [floor]))[0] / (2 if _full(ds) else 1.6)
