@@ -9,6 +9,7 @@ import panel as pn
 from bokeh.server.auth_provider import NullAuth
 from bokeh.server.urls import per_app_patterns
 from panel.io.server import DocHandler
+from tornado.iostream import StreamClosedError
 
 from stabviz.app import theme
 
@@ -37,7 +38,10 @@ class Page(DocHandler):
             self.set_header("Content-Type", "text/html")
             self.set_header("Cache-Control", "no-store")  # as Panel says it of the whole page
             super().write(head)
-            await self.flush()
+            try:
+                await self.flush()
+            except StreamClosedError:  # the visitor has gone: no page is made
+                return
             self._sent = head
         await super().get(*args, **options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import urllib.request
 
@@ -79,3 +80,15 @@ def test_a_script_that_an_earlier_head_did_not_have_is_there_all_the_same(served
     late = fetched(url + "?lab=sgd_stability")
     assert late.count(script) == 1 and late.index(early.OWN) > late.index(script)
     assert fetched(url + "?lab=sgd_stability").index("<style data-stabviz>") > late.index("<head>")
+
+
+def test_a_visitor_who_goes_at_once_costs_no_page_and_no_word(served, caplog):
+    url, gate = served
+    fetched(url + "?lab=sgd_stability")
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    with gate:
+        for _ in range(5):
+            with socket.create_connection((host, int(port))) as visitor:
+                visitor.sendall(b"GET /?lab=sgd_stability HTTP/1.1\r\nHost: %b:%b\r\n\r\n" % (host.encode(), port.encode()))
+    assert "</html>" in fetched(url + "?lab=sgd_stability")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
