@@ -29,6 +29,12 @@ LABS = {
 }
 """Runs of a second or two with frames that lie equally far apart, so that a plain scan can do them."""
 
+LIMITS = {
+    "phase_spiral": "packing and writing 60 MB a second on the threads that compute",
+    "chaos_forecasting": "a tenth of a second to begin, files and the end, and XLA's own loop",
+}
+"""What keeps a lab above the aim."""
+
 
 def bare(plan, needed):
     """The same problem, start, steps and observations with a plain `lax.scan`, compiled: nothing leaves the device before the end."""
@@ -81,6 +87,7 @@ def test_streamed_and_stored_run_against_bare_scan(benchmark, tmp_path, lab):
         assert run.status == "finished" and not run.notice, run.error
         return run
 
-    found = compare(benchmark, ours, go, rounds=5, what=f"{lab}: a run through scheduler and store", beside="bare lax.scan", aim="1.05")
+    what = f"{lab}: a run through scheduler and store"
+    found = compare(benchmark, ours, go, rounds=5, what=what, beside="bare lax.scan", aim="1.05", limit=LIMITS.get(lab, ""))
     scheduler.close()
     assert found["ratio"] < 3

@@ -113,7 +113,7 @@ class Visitor:
         while not (found := fact()):
             self._changed.clear()
             left = end - time.monotonic()
-            assert left > 0, f"never came true: {self.part('RunBar')} {self.notice} {self.errors}"
+            assert left > 0, f"never came true: {[self.part(p) for p in ('RunBar', 'Words') if p in self._parts]} {self.errors}"
             try:
                 await asyncio.wait_for(self._changed.wait(), min(left, 1.0))
             except TimeoutError:
