@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import logging
 import os
 import socket
 import sys
+import threading
 import time
 import weakref
 from html import escape
@@ -23,7 +25,7 @@ from stabviz.app.lab_page import LabPage
 from stabviz.app.pace import again_and_again
 from stabviz.control import ControlError
 from stabviz.job import RunError
-from stabviz.lab import UnknownLab, lab, offer
+from stabviz.lab import UnknownLab, lab, labs, offer
 from stabviz.limits import Limits
 from stabviz.own import OwnFile, lab_of
 from stabviz.scheduler import Scheduler, default_scheduler
@@ -159,11 +161,20 @@ def serve(port: int, address: str, show: bool, store: Any, of: Any = None, limit
     options["extra_patterns"] = [*options.get("extra_patterns", []), *downloads.patterns(scheduler)]
     calm()
     early.install()
+    threading.Thread(target=acquaint, name="stabviz-acquaint", daemon=True).start()
     server = pn.serve({"/": lambda: build(scheduler, own)}, port=port, address=address, show=show, title="stabviz", **options)
     if options.get("threaded"):
         _wait_for(port, address)
         server.port = port
     return server
+
+
+def acquaint(rest: float = 0.5) -> None:
+    """Import what the labs' pages need, one lab after the other, so that a lab's first visitor does not wait for it."""
+    for found in labs().values():
+        time.sleep(rest)
+        with contextlib.suppress(Exception):  # its page will say what is wrong with it
+            _ = found.systems, found.views, found.claims
 
 
 def _free_port(address: str) -> int:
