@@ -520,4 +520,4 @@ def test_a_port_that_is_taken_is_one_sentence(toy, capsys):
 def test_serve_shows_the_labs(page, url, quiet):
     page.goto(url)
     page.wait_for_function("() => window.Bokeh?.documents.length && Bokeh.documents[0].is_idle")
-    assert page.title() == "stabviz"
+    assert page.title() == "stabviz: is it stable?"

@@ -153,7 +153,7 @@ def test_a_sweep_is_refused_for_all_that_it_holds(monkeypatch, made):
     monkeypatch.setattr(memory, "free", lambda: 8e9)
     rates = list(np.linspace(0.1, 1, 500))
     for system, axes, says in (
-        (Row(n=10**6, where="seen"), {"rate": rates}, r"this sweep would need about 10\.1 GB .* or record fewer frames"),
+        (Row(n=10**6, where="seen"), {"rate": rates}, r"this sweep would need about 10 GB .* or record fewer frames"),
         (Row(), {"n": [4, HUGE]}, "this run would need about"),
     ):
         with pytest.raises(sv.RunError, match=says):

@@ -9,7 +9,6 @@ import panel as pn
 from bokeh.server.auth_provider import NullAuth
 from bokeh.server.urls import per_app_patterns
 from panel.io.server import DocHandler
-from tornado.iostream import StreamClosedError
 
 from stabviz.app import theme
 
@@ -40,7 +39,7 @@ class Page(DocHandler):
             super().write(head)
             try:
                 await self.flush()
-            except StreamClosedError:  # the visitor has gone: no page is made
+            except OSError:  # the visitor has gone: no page is made
                 return
             self._sent = head
         await super().get(*args, **options)
