@@ -52,7 +52,7 @@ class LabPage:
         self.notice = Words(visible=False)
         self.bar = RunBar()
         self.scrubber = Scrubber()
-        self.stage = Stage(lab, self.state.system, self.browser, self.scrubber)
+        self.stage = Stage(lab, self.browser, self.scrubber)
         still = scheduler.limits.read_only
         self.state.live = self.state.live and not still
         self.controls = sheet.make(lab, self.state)
@@ -453,8 +453,7 @@ class LabPage:
         """Say what was done to the run: marks at the scrubber, the link."""
         run, self._untold = self.run, False
         if run is not None:
-            s, at = self.scrubber, [int(k) for k in run.plan.schedule.at]
-            s.param.update(at=at, n=max(s.n, run.frames), frame=s.frame, follow=s.follow)
+            self.scrubber.param.update(at=[int(k) for k in run.plan.schedule.at], n=max(self.scrubber.n, run.frames))
             self._show_marks()
             self._address()
 
@@ -488,11 +487,12 @@ class LabPage:
     def _answer(self) -> None:
         """Somebody waits for the first frame after a touch: that and nothing else, since what was before would hold it up."""
         run = self.run
-        still = run is None or run.ended or run.status == "paused"
-        if self._touched is None and (still or self.scrubber.freeze or not self.browser.awake):
+        if self._touched is not None:
+            return  # the run that takes over is not there yet
+        if run is None or run.ended or run.status == "paused" or self.scrubber.freeze or not self.browser.awake:
             self.pace.answered()  # no frame will come, or none is wanted
             self._look()
-        elif self._touched is None and run is not None and run.frames > self._known_frames:
+        elif run.frames > self._known_frames:
             self.scrubber.n = run.frames
             self._show(run, one=True)
 

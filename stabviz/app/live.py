@@ -132,13 +132,13 @@ class Studio:
                 self._thread.start()
             self._change.notify()
 
-    def hurry(self, run_id: str, seconds: float, wake: Callable[[], None] | None = None) -> None:
+    def hurry(self, run_id: str, seconds: float, wake: Callable[[], None]) -> None:
         """A run has been touched: its pictures are not wanted any more, and those of the run that takes over without rests.
 
         `wake`: a method that is called, in the studio's thread, when one of them is drawn.
         """
         self.drop(run_id)
-        self._wake = None if wake is None else weakref.WeakMethod(wake)
+        self._wake = weakref.WeakMethod(wake)
         self._hurry_until = time.monotonic() + seconds
 
     def drop(self, run_id: str) -> None:

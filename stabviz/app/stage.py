@@ -7,7 +7,7 @@ from typing import Any
 from stabviz.app.components import Browser, Scrubber, ViewFrame
 from stabviz.app.drawn import slot_height
 from stabviz.app.live import Slot, studio
-from stabviz.lab import Lab, View
+from stabviz.lab import Lab
 from stabviz.run import Run
 
 PRESS = "Press Run."
@@ -16,9 +16,12 @@ PRESS = "Press Run."
 class Stage:
     """The views of one page, each a slot (its picture) in a frame (its card)."""
 
-    def __init__(self, lab: Lab, system: str, browser: Browser, scrubber: Scrubber):
+    def __init__(self, lab: Lab, browser: Browser, scrubber: Scrubber):
         self.slots = [Slot(view) for view in lab.all_views]
-        self.frames = [ViewFrame(empty=PRESS, visible=slot.view.suits(system), pane=slot.box, **_card(slot.view)) for slot in self.slots]
+        self.frames = [
+            ViewFrame(slug=s.view.slug, title=s.view.title, wide=s.view.wide, slot=slot_height(s.view), pane=s.box, empty=PRESS)
+            for s in self.slots
+        ]
         self._browser, self._scrubber = browser, scrubber
         self._system, self._fitted = "", ""
         for frame, slot in self.pairs:
@@ -95,11 +98,6 @@ class Stage:
         """Let the axes follow again."""
         for slot in self.slots:
             slot.free()
-
-
-def _card(view: View) -> dict[str, Any]:
-    """What a view's card is from the start."""
-    return {"slug": view.slug, "title": view.title, "wide": view.wide, "slot": slot_height(view)}
 
 
 def _where(drawn: Any, shown: int, slot: Any) -> float | None:

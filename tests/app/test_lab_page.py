@@ -10,6 +10,8 @@ import pytest
 from arrival import IDLE, READY
 from playwright.sync_api import Page, expect
 
+from stabviz.app.palette import DARK
+
 TOY = "?lab=toy&rate=0.999&steps=40000&frames=4000"
 SHORT = "?lab=toy&rate=0.9&steps=50&frames=10"
 SGD = "?lab=sgd_stability&samples=40&features=60&sparsity=2&steps=3000&frames=60"
@@ -309,6 +311,10 @@ def test_theory_data_and_theme(page: Page, url: str, quiet) -> None:
     light = page.evaluate(colour)
     page.get_by_role("button", name="Change between light and dark").click()
     page.wait_for_function(f"c => JSON.stringify(({colour})()) !== JSON.stringify(c)", arg=light)
+    page.reload()
+    page.wait_for_function(READY)
+    page.wait_for_function(f"() => ({LENGTH})() > 2", timeout=60_000)
+    assert page.evaluate(colour) == DARK["soft"] != light, "dark from the start"
     page.get_by_role("button", name="Change between light and dark").click()
 
 

@@ -30,8 +30,8 @@ LABS = {
 """Runs of a second or two with frames that lie equally far apart, so that a plain scan can do them."""
 
 LIMITS = {
-    "phase_spiral": "packing and writing 60 MB a second on the threads that compute",
-    "chaos_forecasting": "a tenth of a second to begin, files and the end, and XLA's own loop",
+    "phase_spiral": "what it records is packed and written on the threads that compute",
+    "chaos_forecasting": "the beginning and the end, files, and XLA's own loop",
 }
 """What keeps a lab above the aim."""
 

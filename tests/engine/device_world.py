@@ -53,7 +53,7 @@ def studies(instruments: bool) -> tuple[dict[str, np.ndarray], list[str]]:
     """Every variable of a study and of two of instruments, and the devices that their batches were dealt to."""
     scheduler = Scheduler(None, workers=4)
     systems = {"plain": Noisy()} | ({"twin": Twin(Noisy()), "lyapunov": Lyapunov(Noisy())} if instruments else {})
-    axes = {"rate": [0.2, 0.5, 0.8], "seed": range(3)}
+    axes = {"rate": [0.2, 0.5, 0.8], "seed": range(4)}
     made = {name: sv.study(system, axes=axes, scheduler=scheduler, **LENGTH) for name, system in systems.items()}
     used = sorted({str(device) for device in scheduler._deal._places.values()})
     scheduler.close()
